@@ -1,0 +1,1 @@
+"""Visual localization from image-retrieval embeddings."""

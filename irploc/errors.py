@@ -1,0 +1,28 @@
+"""The exceptions that mean "the user can mend this"; the command line turns them into one line and exit code 1."""
+
+
+class IrplocError(Exception):
+    """Something the user gave or has is wrong: says what, where, and what would be right."""
+
+
+class BadInput(IrplocError):
+    """A file, folder or value the user gave cannot be used as it is."""
+
+
+class NotFound(IrplocError):
+    """A file, scene, model or registered name that does not exist."""
+
+
+class Mismatch(IrplocError):
+    """Two artifacts that do not belong together: another encoder, weights, scene or format version."""
+
+
+class Busy(IrplocError):
+    """Another process holds what this one needs."""
+
+
+def summarize(items: list[str], limit: int = 1) -> str:
+    """The first few of many bad items, for one-line messages: ``a.jpg`` or ``a.jpg, b.jpg and 35 more``."""
+    shown = ", ".join(items[:limit])
+    rest = len(items) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,0 +1,111 @@
+"""What a localization method takes and gives, and the table of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from irploc.geometry.cameras import Camera
+from irploc.geometry.poses import Poses
+from irploc.registry import Registry
+
+OK, NOT_LOCALIZED, OUTSIDE_MAP = "ok", "not_localized", "outside_map"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The mapping photos most similar to each query, best first.
+
+    Attributes:
+        rows: (N, K) int64 row numbers in ``PlaceIndex``; K may be 0.
+        similarities: (N, K) float32 cosine similarities.
+    """
+
+    rows: np.ndarray
+    similarities: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> Neighbours:
+        """No neighbours for ``count`` queries."""
+        return cls(np.zeros((count, 0), dtype=np.int64), np.zeros((count, 0), dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Query:
+    """N photos to be localized at once.
+
+    Attributes:
+        embeddings: (N, D) float32 unit vectors of the scene's encoder.
+        cameras: N intrinsics, None where unknown.
+    """
+
+    embeddings: np.ndarray
+    cameras: Sequence[Camera | None] = ()
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+@dataclass(frozen=True)
+class PoseEstimates:
+    """Answers for N queries.
+
+    Attributes:
+        poses: NaN rows where ``status`` is ``not_localized``; there is never a fallback pose without a status.
+        status: N of ``ok``, ``not_localized``, ``outside_map``.
+        confidence: (N,) in [0, 1]; NaN where the method is not calibrated.
+        neighbours: what the method looked at.
+
+    Raises:
+        ValueError: when the columns differ in length.
+    """
+
+    poses: Poses
+    status: tuple[str, ...]
+    confidence: np.ndarray
+    neighbours: Neighbours
+
+    def __post_init__(self) -> None:
+        counts = {len(self.poses), len(self.status), len(self.confidence), len(self.neighbours.rows)}
+        if len(counts) != 1:
+            raise ValueError(f"the columns of PoseEstimates differ in length: {sorted(counts)}")
+
+    @classmethod
+    def of_poses(cls, poses: Poses, neighbours: Neighbours | None = None) -> PoseEstimates:
+        """Uncalibrated estimates: ``ok`` where there is a pose, confidence NaN."""
+        status = tuple(OK if valid else NOT_LOCALIZED for valid in poses.valid)
+        return cls(poses, status, np.full(len(poses), np.nan), neighbours or Neighbours.none(len(poses)))
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+
+class PoseEstimator(Protocol):
+    """A loaded method: embeddings in, poses out."""
+
+    def estimate(self, query: Query) -> PoseEstimates:
+        """One answer per query, in order, vectorised over the queries."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of `irploc methods`.
+
+    Attributes:
+        summary: one line for people.
+        options: the frozen dataclass of its options, ``name:key=value``.
+        needs_model: whether a trained model file is needed.
+        build: makes the estimator; arguments depend on the kind (see ``estimators.build``).
+    """
+
+    summary: str
+    options: type
+    needs_model: bool
+    build: object
+
+
+METHODS: Registry[Method] = Registry("method")

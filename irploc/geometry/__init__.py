@@ -1,0 +1,1 @@
+"""Rotations, poses, cameras and averaging: numpy only, no files."""

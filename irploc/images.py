@@ -1,0 +1,139 @@
+"""Photos from disk: decoding to upright RGB, resizing, and the colour jitter of the mapping photos."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from irploc.errors import BadInput, NotFound
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+MAX_PIXELS = 300_000_000
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+
+
+@dataclass(frozen=True)
+class JitterOptions:
+    """Ranges of the random colour jitter; a factor is drawn from [1 - x, 1 + x], the hue shift from [-hue, hue] turns.
+
+    The IRPNet paper jitters "color, hue and saturation" and publishes no ranges; brightness and contrast are its colour.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            limit = 0.5 if name == "hue" else 1.0
+            if not 0 <= value <= limit:
+                raise ValueError(f"jitter {name} is {value}, it must lie in [0, {limit}]")
+
+
+def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
+    """An upright 8-bit RGB photo.
+
+    EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted, an alpha channel is laid over
+    white. With ``max_side`` the longer side is reduced to at most that many pixels, antialiased; never enlarged.
+
+    Raises:
+        NotFound: no such file.
+        BadInput: the file is empty, truncated, not an image, or larger than ``MAX_PIXELS``.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}")
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise NotFound(f"no image {path}") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder, expected an image") from None
+    except PermissionError:
+        raise BadInput(f"{path} cannot be opened: no permission") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadInput(_why_unreadable(path, error)) from None
+    return resize_to_max_side(_to_rgb(upright), max_side)
+
+
+def resize_to_max_side(image: Image.Image, max_side: int | None) -> Image.Image:
+    """The image, its longer side reduced to ``max_side`` pixels (antialiased bilinear) if it is longer."""
+    longer = max(image.size)
+    if max_side is None or longer <= max_side:
+        return image
+    scale = max_side / longer
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def jitter_image(image: Image.Image, options: JitterOptions, seed: int, name: str, version: int) -> Image.Image:
+    """The ``version``-th colour-jittered copy of a photo; version 0 is the photo itself.
+
+    The draw depends on ``seed``, ``name`` and ``version`` only, so that neither batch size, order nor resuming change it.
+    """
+    if version == 0:
+        return image
+    from irploc.torchvision_safe import transforms
+
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    generator = np.random.default_rng([seed, key, version])
+    steps = {
+        "brightness": transforms.adjust_brightness,
+        "contrast": transforms.adjust_contrast,
+        "saturation": transforms.adjust_saturation,
+        "hue": transforms.adjust_hue,
+    }
+    for step in generator.permutation(sorted(steps)):
+        spread = getattr(options, step)
+        centre = 0.0 if step == "hue" else 1.0
+        image = steps[step](image, float(generator.uniform(centre - spread, centre + spread)))
+    return image
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """(3, H, W) uint8 RGB, contiguous."""
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted by path; hidden files and folders are left out."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BIT:
+        levels = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(
+            (levels / 257.0).clip(0, 255).astype(np.uint8) if levels.max() > 255 else levels.astype(np.uint8)
+        )
+    elif image.mode == "F":
+        levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        image = Image.fromarray((levels * (255.0 if levels.max(initial=0) <= 1 else 1.0)).clip(0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer.getchannel("A"))
+    return image.convert("RGB")
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    try:
+        if path.stat().st_size == 0:
+            return f"{path} is empty (0 bytes), expected an image"
+    except OSError:
+        pass
+    if isinstance(error, UnidentifiedImageError):
+        return f"{path} is not an image (known are JPEG, PNG, WebP, TIFF, BMP, PPM)"
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return f"{path} is truncated: the file ends before the image does"
+    return f"{path} cannot be decoded: {error}"

@@ -1,0 +1,76 @@
+"""The folder that holds a user's scenes and everything made from them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from irploc.errors import BadInput, NotFound
+from irploc.scene import Scene
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where artifacts lie by default: ``scenes/ embeddings/ indexes/ models/ reports/`` below ``root``."""
+
+    root: Path
+
+    @classmethod
+    def locate(cls, root: Path | None = None) -> Workspace:
+        """``root`` if given, else the environment's ``IRPLOC_WORKSPACE``, else the current folder."""
+        return cls(root or Path(os.environ.get("IRPLOC_WORKSPACE") or "."))
+
+    def embeddings(self, scene: str) -> Path:
+        """Default path of a scene's embeddings."""
+        return self.root / "embeddings" / f"{scene}.h5"
+
+    def index(self, scene: str) -> Path:
+        """Default path of a scene's index."""
+        return self.root / "indexes" / f"{scene}.faiss"
+
+    def model(self, scene: str, method: str) -> Path:
+        """Default path of a scene's trained model."""
+        return self.root / "models" / f"{scene}.{method}.pt"
+
+    def report(self, scene: str) -> Path:
+        """Default path of a scene's report page."""
+        return self.root / "reports" / f"{scene}.html"
+
+    def scene_folder(self, name_or_folder: str) -> Path:
+        """The folder of a scene given as a path or as a name in this workspace.
+
+        Raises:
+            NotFound: naming the scenes that are there.
+        """
+        for folder in (Path(name_or_folder), self.root / "scenes" / name_or_folder):
+            if (folder / "scene.toml").is_file():
+                return folder
+        there = self.scene_names()
+        known = f"the workspace {self.root} has {', '.join(there)}" if there else f"the workspace {self.root} has no scenes"
+        raise NotFound(f"no scene {name_or_folder!r}: {known}")
+
+    def load_scene(self, name_or_folder: str) -> Scene:
+        """Reads the scene that ``scene_folder`` finds."""
+        return Scene.load(self.scene_folder(name_or_folder))
+
+    def scene_names(self) -> list[str]:
+        """Names of the folders below ``scenes/`` that hold a scene."""
+        return sorted(path.parent.name for path in (self.root / "scenes").glob("*/scene.toml"))
+
+    def embedded_scenes(self) -> list[str]:
+        """Names that have an embeddings file."""
+        return sorted(path.stem for path in (self.root / "embeddings").glob("*.h5"))
+
+    def only_embedded_scene(self) -> str:
+        """The scene to localize in when the user names none.
+
+        Raises:
+            NotFound, BadInput: when there is none, or more than one.
+        """
+        names = self.embedded_scenes()
+        if not names:
+            raise NotFound(f"no embeddings in {self.root / 'embeddings'}: run 'irploc embed SCENE' first")
+        if len(names) > 1:
+            raise BadInput(f"the workspace has several scenes ({', '.join(names)}): choose one with --scene NAME")
+        return names[0]
