@@ -1,0 +1,85 @@
+"""What was measured: the methods side by side on the same queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from irploc.estimators.base import PoseEstimates, PoseEstimator, Query
+from irploc.evaluation.scores import Scores, score_poses
+from irploc.geometry.poses import Poses
+from irploc.scene import Frames
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method's answers to all queries of an ``Evaluation``, and what they are worth."""
+
+    estimates: PoseEstimates
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Methods measured on the same queries.
+
+    Attributes:
+        scene: its name.
+        ground_truth: where the true poses come from.
+        split: which photos were the queries; None when a file listed them.
+        queries: the queries with their true poses.
+        results: method as typed -> result, in the order asked for.
+        mapping: the mapping photos that ``Neighbours.rows`` count; None when unknown (poses of another tool).
+        encoder: None when unknown.
+        provenance: further facts for readers, in order: weights, preprocessing, seed, versions.
+
+    Raises:
+        ValueError: when a result does not have one answer per query.
+    """
+
+    scene: str
+    ground_truth: str
+    split: str | None
+    queries: Frames
+    results: Mapping[str, MethodResult]
+    mapping: Frames | None = None
+    encoder: str | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for method, result in self.results.items():
+            if len(result.estimates) != len(self.queries):
+                raise ValueError(f"{method}: {len(result.estimates)} answers to {len(self.queries)} queries")
+
+    @property
+    def n_train(self) -> int | None:
+        """How many mapping photos there are."""
+        return None if self.mapping is None else len(self.mapping)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``irploc evaluate --json`` writes; None where a value is unknown or infinite."""
+        return {
+            "scene": self.scene,
+            "ground_truth": self.ground_truth,
+            "split": self.split,
+            "n_train": self.n_train,
+            "n_test": len(self.queries),
+            "encoder": self.encoder,
+            "results": {method: result.scores.to_json() for method, result in self.results.items()},
+        }
+
+
+def evaluate_methods(estimators: Mapping[str, PoseEstimator], query: Query, true: Poses) -> dict[str, MethodResult]:
+    """Runs every method on all queries at once and scores its answers.
+
+    ``seconds_per_image`` is the time of ``estimate`` from embeddings that are there, divided by the number of queries.
+    """
+    results = {}
+    for method, estimator in estimators.items():
+        started = time.perf_counter()
+        estimates = estimator.estimate(query)
+        seconds = time.perf_counter() - started
+        results[method] = MethodResult(estimates, score_poses(estimates.poses, true, seconds / max(len(true), 1)))
+    return results
