@@ -14,6 +14,7 @@ from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_PIXELS = 300_000_000
+_EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -65,14 +66,38 @@ def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
     return resize_to_max_side(_to_rgb(upright), max_side)
 
 
+def decoded_size(path: Path, max_side: int | None = None) -> tuple[int, int]:
+    """(width, height) that ``decode_image`` will give, from the file's header alone.
+
+    Raises:
+        NotFound, BadInput: as ``decode_image``, as far as the header tells.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                if image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED:
+                    width, height = height, width
+    except FileNotFoundError:
+        raise NotFound(f"no image {path}") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadInput(_why_unreadable(path, error)) from None
+    return _reduced_size(width, height, max_side)
+
+
 def resize_to_max_side(image: Image.Image, max_side: int | None) -> Image.Image:
     """The image, its longer side reduced to ``max_side`` pixels (antialiased bilinear) if it is longer."""
-    longer = max(image.size)
+    size = _reduced_size(image.width, image.height, max_side)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    longer = max(width, height)
     if max_side is None or longer <= max_side:
-        return image
+        return width, height
     scale = max_side / longer
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BILINEAR)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def jitter_image(image: Image.Image, options: JitterOptions, seed: int, name: str, version: int) -> Image.Image:

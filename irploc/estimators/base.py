@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -99,13 +100,13 @@ class Method:
         summary: one line for people.
         options: the frozen dataclass of its options, ``name:key=value``.
         needs_model: whether a trained model file is needed.
-        build: makes the estimator; arguments depend on the kind (see ``estimators.build``).
+        build: makes the estimator from its options, the path of its model file, and the ``Place``.
     """
 
     summary: str
     options: type
     needs_model: bool
-    build: object
+    build: Callable[[Any, Path | None, Any], PoseEstimator]
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -1,0 +1,38 @@
+# Everything runs in .venv, with the versions pinned in constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint clean
+
+help:
+	@echo "make setup   create .venv and install irploc with its extras (onnx, dev)"
+	@echo "make demo    the whole flow on a rendered place; ends with the path of a report"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and mypy"
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "== creating .venv and installing pinned versions (a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "irploc needs Python 3.11 or newer; run make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,dev]'
+	@touch $@
+
+demo: setup
+	@echo "== running irploc demo"
+	@$(BIN)/irploc demo
+
+test: setup
+	@echo "== running the tests"
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@echo "== ruff"
+	@$(BIN)/ruff check irploc scripts tests
+	@$(BIN)/ruff format --check irploc scripts tests
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+clean:
+	rm -rf .venv build *.egg-info demo

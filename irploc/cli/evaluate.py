@@ -1,0 +1,166 @@
+"""``irploc evaluate``: how accurate are methods, or anyone's poses?"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from irploc.evaluation import Evaluation
+    from irploc.workspace import Workspace
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("scene", required=False)
+@click.option("--split", default="test", show_default=True, help="Which photos are the queries.")
+@click.option("--methods", help="Comma-separated: nearest,bdi:k=25,…  [default: all closed-form ones and the trained]")
+@click.option("--embeddings", type=_FILE, help="Embeddings other than the scene's own in the workspace.")
+@click.option(
+    "--predictions",
+    type=_FILE,
+    multiple=True,
+    help="Score this pose file instead: 'name qw qx qy qz tx ty tz', cam_from_world. May be given several times.",
+)
+@click.option("--ground-truth", metavar="FILE|SCENE", help="True poses for --predictions: a pose file or a scene.")
+@click.option("--json", "json_file", type=_FILE, help="Write the scores as JSON.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table as Markdown.")
+@click.option("--report", "report_file", type=_FILE, help="Write one self-contained HTML page.")
+@click.option("--poses", "poses_file", type=_FILE, help="Write the estimated poses, one file per method.")
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    scene: str | None,
+    split: str,
+    methods: str | None,
+    embeddings: Path | None,
+    predictions: tuple[Path, ...],
+    ground_truth: str | None,
+    json_file: Path | None,
+    markdown_file: Path | None,
+    report_file: Path | None,
+    poses_file: Path | None,
+) -> None:
+    """Measure methods on the test photos of SCENE, or score anyone's pose files with --predictions.
+
+    Position and rotation errors are medians over all queries; a query that was not localized counts as infinitely far
+    away and turned by 180 degrees. Times are the method's own, from stored embeddings, encoding excluded.
+    """
+    from irploc.workspace import Workspace
+
+    workspace = Workspace.locate(ctx.obj["workspace"])
+    if predictions:
+        _refuse_together("--predictions", {"SCENE": scene, "--methods": methods, "--embeddings": embeddings})
+        _refuse_together("--predictions", {"--poses": poses_file})
+        if ground_truth is None:
+            raise click.UsageError("--predictions needs --ground-truth FILE (or a scene)")
+        evaluation = _evaluate_predictions(workspace, predictions, ground_truth, split)
+    elif scene is not None:
+        _refuse_together("SCENE", {"--ground-truth": ground_truth})
+        evaluation = _evaluate_scene(workspace, scene, methods, split, embeddings)
+    else:
+        raise click.UsageError("name a SCENE, or pose files with --predictions FILE --ground-truth FILE")
+    _show(evaluation)
+    if json_file:
+        _write_json(evaluation, json_file)
+    if markdown_file:
+        from irploc.report import markdown
+
+        _write_text(markdown(evaluation), markdown_file)
+    if poses_file:
+        _write_poses(evaluation, poses_file)
+    if report_file:
+        from irploc.report import write_page
+
+        write_page(evaluation, report_file, quiet=ctx.obj["quiet"])
+        _say_written(report_file)
+
+
+def _refuse_together(first: str, others: dict[str, object]) -> None:
+    for name, value in others.items():
+        if value is not None:
+            raise click.UsageError(f"{first} and {name} cannot be used together")
+
+
+def _evaluate_scene(
+    workspace: Workspace, scene: str, methods: str | None, split: str, embeddings: Path | None
+) -> Evaluation:
+    from irploc.errors import NotFound
+    from irploc.estimators.build import available_methods, open_place
+    from irploc.evaluation import check_up_to_date, evaluate_place
+
+    try:
+        loaded = workspace.load_scene(scene)
+    except NotFound:
+        if not (embeddings or workspace.embeddings(scene)).is_file():
+            raise
+        loaded = None  # embeddings carry all that is needed
+    place = open_place(workspace, loaded.name if loaded else scene, embeddings)
+    with place.store:
+        if loaded:
+            check_up_to_date(place, loaded)
+        return evaluate_place(place, _split_methods(methods) if methods else available_methods(place), split)
+
+
+def _split_methods(methods: str) -> list[str]:
+    specs = [spec.strip() for spec in methods.split(",")]
+    if not all(specs):
+        raise click.UsageError(f"--methods {methods!r} has an empty item, expected nearest,bdi:k=25,…")
+    return specs
+
+
+def _evaluate_predictions(workspace: Workspace, predictions: tuple[Path, ...], ground_truth: str, split: str) -> Evaluation:
+    from irploc.errors import NotFound
+    from irploc.evaluation import evaluate_pose_files, read_pose_file
+
+    if Path(ground_truth).is_file():
+        return evaluate_pose_files(predictions, read_pose_file(Path(ground_truth)))
+    try:
+        scene = workspace.load_scene(ground_truth)
+    except NotFound:
+        raise NotFound(f"--ground-truth {ground_truth}: no such pose file, and no scene of that name or folder") from None
+    return evaluate_pose_files(predictions, scene, split)
+
+
+def _show(evaluation: Evaluation) -> None:
+    from irploc.report import describe, notes, plain_text, summary_table
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    table = plain_text(summary_table(evaluation), width, lambda cell: click.style(cell, bold=True, fg="green"))
+    click.echo(f"{evaluation.scene}: {describe(evaluation)}\n\n{table}\n")  # echo drops the colours of a pipe
+    for note in notes(evaluation):
+        click.echo(note)
+
+
+def _write_json(evaluation: Evaluation, path: Path) -> None:
+    import json
+
+    _write_text(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def _write_poses(evaluation: Evaluation, path: Path) -> None:
+    from irploc.evaluation import write_pose_file
+
+    several = len(evaluation.results) > 1
+    for method, result in evaluation.results.items():
+        safe = "".join("-" if character in ':/\\ "<>|?*' else character for character in method)
+        target = path.with_name(f"{path.stem}.{safe}{path.suffix}") if several else path
+        comments = [f"irploc, scene {evaluation.scene}, method {method}, ground truth {evaluation.ground_truth}"]
+        count = write_pose_file(target, evaluation.queries.names, result.estimates.poses, comments)
+        lost = len(evaluation.queries) - count
+        _say_written(target, f"{count} poses" + (f", {lost} not localized left out" if lost else ""))
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    _say_written(path)
+
+
+def _say_written(path: Path, what: str = "") -> None:
+    click.echo(f"wrote {path}" + (f" ({what})" if what else ""), err=True)

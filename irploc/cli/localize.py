@@ -1,0 +1,131 @@
+"""`irploc localize` and `irploc methods`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from irploc.cli.common import FILE, PATH, is_quiet, note, workspace_of
+
+if TYPE_CHECKING:
+    from irploc.localizer import Localization
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE_OR_FOLDER...")
+@click.option("--scene", help="Name of the scene.  [default: the only one in the workspace]")
+@click.option(
+    "--method", help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: irpnet if trained, else bdi]"
+)
+@click.option("--model", type=FILE, help="Model file.  [default: models/<scene>.<method>.pt]")
+@click.option("--encoder", help="Where the scene's encoder is now, if it moved: onnx:PATH.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image, one per line.")
+@click.option("--poses", type=FILE, help="Also write 'name qw qx qy qz tx ty tz' (cam_from_world) lines.")
+@click.pass_context
+def localize(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    scene: str | None,
+    method: str | None,
+    model: Path | None,
+    encoder: str | None,
+    device: str,
+    as_json: bool,
+    poses: Path | None,
+) -> None:
+    """Tell where photos were taken. Folders are searched for images.
+
+    A photo that cannot be read does not stop the others; the exit code is 1 then.
+    """
+    from irploc.errors import BadInput, IrplocError, summarize
+    from irploc.evaluation import write_pose_file
+    from irploc.geometry.poses import Poses
+    from irploc.localizer import Localizer
+    from irploc.progress import progress
+
+    paths, names = _expand(images)
+    workspace = workspace_of(ctx)
+    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device)
+    answers: list[Localization] = []
+    located: list[str] = []
+    problems: list[str] = []
+    shown_on_terminal = sys.stdout.isatty()
+    with progress("localizing", len(paths), "images", is_quiet(ctx) or shown_on_terminal) as bar:
+        for name, answer in zip(names, localizer.localize_many(paths), strict=True):
+            bar.advance()
+            if isinstance(answer, IrplocError):
+                problems.append(str(answer))
+                continue
+            click.echo(json.dumps(answer.to_json()) if as_json else _in_words(answer))
+            answers.append(answer)
+            located.append(name)
+    if poses:
+        write_pose_file(poses, located, Poses.concatenate([answer.pose for answer in answers]))
+        note(f"{poses}: {sum(bool(answer.pose.valid[0]) for answer in answers)} poses")
+    if problems:
+        raise BadInput(
+            problems[0]
+            if len(paths) == 1
+            else f"{len(problems)} of {len(paths)} images failed; first: {summarize(problems[:1])}"
+        )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
+def methods(as_json: bool) -> None:
+    """List the localization methods and their options."""
+    import dataclasses
+
+    from irploc.estimators import METHODS
+
+    rows: list[dict[str, Any]] = []
+    for name, method in METHODS.items():
+        options = {field.name: field.default for field in dataclasses.fields(method.options)}
+        rows.append({"name": name, "summary": method.summary, "options": options, "needs_model": method.needs_model})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        defaults = "".join(f":{key}={value:g}" for key, value in row["options"].items())
+        trained = "  (trained)" if row["needs_model"] else ""
+        click.echo(f"{row['name'] + defaults:<20} {row['summary']}{trained}")
+
+
+def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    """All photos, and the names they get in a pose file: relative to the folder that was given."""
+    from irploc.errors import BadInput
+    from irploc.images import list_images
+
+    paths: list[Path] = []
+    names: list[str] = []
+    for item in images:
+        if item.is_dir():
+            found = list_images(item)
+            if not found:
+                raise BadInput(f"folder {item} has no images")
+            paths.extend(found)
+            names.extend(path.relative_to(item).as_posix() for path in found)
+        else:
+            paths.append(item)
+            names.append(item.as_posix())
+    return paths, names
+
+
+def _in_words(answer: Localization) -> str:
+    if not answer.pose.valid[0]:
+        return f"{answer.image}: {answer.status} in {answer.scene} ({answer.method})"
+    x, y, z = answer.pose.centers_m[0]
+    quat = " ".join(f"{value:+.4f}" for value in answer.pose.world_from_cam_wxyz[0])
+    milliseconds = sum(answer.timing_ms.values())
+    status = "" if answer.status == "ok" else f"  {answer.status}"
+    confidence = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
+    nearest = f"  nearest {answer.neighbours[0][0]} ({answer.neighbours[0][1]:.3f})" if answer.neighbours else ""
+    return (
+        f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} m  qwxyz {quat}{status}{confidence}  "
+        f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms"
+    )

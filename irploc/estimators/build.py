@@ -1,0 +1,117 @@
+"""From what a user names (a scene, ``csi:k=20:alpha=8``) to something that estimates poses."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from irploc.config import options_from_mapping, parse_spec
+from irploc.errors import BadInput, NotFound
+from irploc.estimators.base import METHODS, PoseEstimator
+from irploc.retrieval.index import PlaceIndex, build_index, load_index
+from irploc.retrieval.store import EmbeddingStore
+from irploc.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Place:
+    """What methods may use: the embeddings of a scene and the index over its mapping photos.
+
+    Attributes:
+        name: of the scene.
+        store: open for reading; its header and frames stay readable after ``close``.
+        index: over the mapping photos.
+        workspace: where models are looked for.
+    """
+
+    name: str
+    store: EmbeddingStore
+    index: PlaceIndex
+    workspace: Workspace
+
+    def model_path(self, method: str) -> Path:
+        """Where the scene's model for a method lies by default."""
+        return self.workspace.model(self.name, method)
+
+
+def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None, index: Path | None = None) -> Place:
+    """Opens the embeddings and the index of a scene; without a saved index a flat one is built in memory.
+
+    Args:
+        workspace: where both are looked for.
+        scene: its name.
+        embeddings, index: other places than the workspace's.
+
+    Raises:
+        NotFound, BadInput, Mismatch, Busy: as the store and the index.
+    """
+    store = EmbeddingStore.open(embeddings or workspace.embeddings(scene))
+    try:
+        saved = index or workspace.index(scene)
+        place_index = load_index(saved, store) if index or saved.is_file() else build_index(store)
+    except BaseException:
+        store.close()
+        raise
+    return Place(scene, store, place_index, workspace)
+
+
+def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseEstimator:
+    """The method a user names, ready to estimate.
+
+    Args:
+        spec: ``name`` or ``name:option=value:…``.
+        place: the scene.
+        model: a model file other than the scene's own; only for methods that have one.
+
+    Raises:
+        NotFound: unknown method, or no trained model. BadInput: unknown or impossible option.
+    """
+    name, values = parse_spec(spec)
+    method = METHODS.get(name)
+    options: object = options_from_mapping(method.options, values, f"method {name!r}")
+    if not method.needs_model:
+        return method.build(options, None, place)
+    path = model or place.model_path(name)
+    if not path.is_file():
+        raise NotFound(f"no model {path}: train it with 'irploc train-mlp {place.store.path} --model {name}'")
+    return method.build(options, path, place)
+
+
+def available_methods(place: Place) -> list[str]:
+    """Every method that can answer in this place: closed forms, then those whose model is there.
+
+    A default k larger than the number of mapping photos is lowered to it, and the name says so (``bdi:k=12``).
+    """
+    closed = [_fitting_spec(name, place) for name, method in METHODS.items() if not method.needs_model]
+    trained = [name for name, method in METHODS.items() if method.needs_model and place.model_path(name).is_file()]
+    return sorted(closed, key=_closed_order) + trained
+
+
+def default_method(place: Place) -> str:
+    """``irpnet`` where it is trained, else ``bdi``."""
+    return "irpnet" if place.model_path("irpnet").is_file() else _fitting_spec("bdi", place)
+
+
+def check_specs(specs: list[str]) -> None:
+    """Raises for unknown or repeated methods before anything slow is done."""
+    for spec in specs:
+        name, values = parse_spec(spec)
+        options_from_mapping(METHODS.get(name).options, values, f"method {name!r}")
+    repeated = {spec for spec in specs if specs.count(spec) > 1}
+    if repeated:
+        raise BadInput(f"method {min(repeated)!r} is named twice")
+
+
+def _fitting_spec(name: str, place: Place) -> str:
+    count = len(place.index.frames)
+    for field in dataclasses.fields(METHODS.get(name).options):
+        if field.name == "k" and isinstance(field.default, int) and field.default > count:
+            return f"{name}:k={count}"
+    return name
+
+
+def _closed_order(spec: str) -> int:
+    order = ("nearest", "ewb", "csi", "bdi")
+    name = spec.partition(":")[0]
+    return order.index(name) if name in order else len(order)

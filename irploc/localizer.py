@@ -1,0 +1,252 @@
+"""``Localizer``: photo in, pose out. Loads everything once; the command line and the service both use it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from irploc.encoders import Encoder, EncoderOptions, create_encoder
+from irploc.errors import BadInput, IrplocError, Mismatch
+from irploc.estimators.base import Neighbours, PoseEstimates, Query
+from irploc.estimators.build import Place, build_estimator, default_method, open_place
+from irploc.geometry.poses import Poses
+from irploc.images import decode_image, resize_to_max_side, to_array
+from irploc.workspace import Workspace
+
+_LISTED_NEIGHBOURS = 5  # shown for methods that look at none themselves
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The answer for one photo.
+
+    Attributes:
+        image: its path as given, or a name.
+        status: ``ok``, ``not_localized`` or ``outside_map``.
+        method, scene: what answered, and where.
+        pose: one row; NaN when not localized.
+        confidence: in [0, 1], or None where the method is not calibrated.
+        neighbours: (name, cosine similarity) of mapping photos, best first.
+        timing_ms: milliseconds spent in ``decode``, ``encode`` and ``estimate``.
+    """
+
+    image: str
+    status: str
+    method: str
+    scene: str
+    pose: Poses
+    confidence: float | None
+    neighbours: tuple[tuple[str, float], ...]
+    timing_ms: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``irploc localize --json`` prints."""
+        qvec, tvec = self.pose.to_cam_from_world()
+        found = bool(self.pose.valid[0])
+        return {
+            "image": self.image,
+            "status": self.status,
+            "method": self.method,
+            "scene": self.scene,
+            "center_m": self.pose.centers_m[0].tolist() if found else None,
+            "world_from_cam_wxyz": self.pose.world_from_cam_wxyz[0].tolist() if found else None,
+            "cam_from_world": {"qvec_wxyz": qvec[0].tolist(), "tvec_m": tvec[0].tolist()} if found else None,
+            "confidence": self.confidence,
+            "neighbours": [{"name": name, "similarity": round(value, 6)} for name, value in self.neighbours],
+            "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
+        }
+
+
+class Localizer:
+    """A scene's encoder, index and method, loaded and warm.
+
+    >>> localizer = Localizer.open("kitchen", method="bdi")
+    >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
+    """
+
+    def __init__(self, place: Place, encoder: Encoder, method: str, model: Path | None = None) -> None:
+        self.place, self.encoder, self.method = place, encoder, method
+        self.max_side = place.store.header.max_side or None
+        self.estimator = build_estimator(method, place, model)
+
+    @classmethod
+    def open(
+        cls,
+        scene: str | None = None,
+        method: str | None = None,
+        model: Path | None = None,
+        workspace: Path | None = None,
+        encoder: str | None = None,
+        device: str = "auto",
+    ) -> Localizer:
+        """Loads what is needed to localize in a scene.
+
+        Args:
+            scene: its name; None takes the workspace's only one.
+            method: ``bdi:k=25`` …; None takes ``irpnet`` where it is trained, else ``bdi``.
+            model: a model file other than the scene's own.
+            workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
+            encoder: where the encoder is now, if not where it was (``onnx:PATH``); its weights must be the same.
+            device: ``auto``, ``cpu``, ``cuda``.
+
+        Raises:
+            NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit.
+        """
+        home = Workspace.locate(workspace)
+        place = open_place(home, scene or home.only_embedded_scene())
+        try:
+            loaded = encoder_of(place, encoder, device)
+            return cls(place, loaded, method or default_method(place), model)
+        finally:
+            place.store.close()
+
+    def localize(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> list[Localization]:
+        """One answer per photo, in order; paths, PIL images, or (H, W, 3) uint8 RGB arrays.
+
+        Raises:
+            BadInput, NotFound: for the first photo that cannot be used; ``localize_many`` goes on instead.
+        """
+        answers = []
+        for answer in self.localize_many(images):
+            if isinstance(answer, IrplocError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def localize_many(
+        self, images: Iterable[Path | str | Image.Image | np.ndarray], batch_size: int = 8
+    ) -> Iterator[Localization | IrplocError]:
+        """Answers in order, an error in the place of each photo that cannot be used; decodes ahead of the encoder."""
+        batch: list[_Photo] = []
+        for photo in _decode_ahead(images, self.max_side, 2 * batch_size):
+            if batch and (photo.shape != batch[0].shape or len(batch) == batch_size or photo.error):
+                yield from self._answer(batch)
+                batch = []
+            if photo.error is None and min(photo.shape[1:]) < self.encoder.minimum_side:
+                yield self._too_small(photo)
+            elif photo.error is not None:
+                yield photo.error
+            else:
+                batch.append(photo)
+        yield from self._answer(batch)
+
+    def _too_small(self, photo: _Photo) -> IrplocError:
+        height, width = photo.shape[1:]
+        least = self.encoder.minimum_side
+        return BadInput(f"{photo.name} is {width}x{height}, {self.encoder.name} needs at least {least} pixels a side")
+
+    def _answer(self, batch: list[_Photo]) -> Iterator[Localization]:
+        if not batch:
+            return
+        started = time.perf_counter()
+        pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
+        embeddings = self.encoder.encode(pixels).numpy()
+        encoded = time.perf_counter()
+        estimates, neighbours = self.estimate(embeddings)
+        finished = time.perf_counter()
+        names = self.place.index.frames.names
+        for row, photo in enumerate(batch):
+            confidence = float(estimates.confidence[row])
+            listed = zip(neighbours.rows[row], neighbours.similarities[row], strict=True)
+            yield Localization(
+                image=photo.name,
+                status=estimates.status[row],
+                method=self.method,
+                scene=self.place.name,
+                pose=estimates.poses[[row]],
+                confidence=None if np.isnan(confidence) else confidence,
+                neighbours=tuple((names[index], float(similarity)) for index, similarity in listed),
+                timing_ms={
+                    "decode": photo.decode_ms,
+                    "encode": 1e3 * (encoded - started) / len(batch),
+                    "estimate": 1e3 * (finished - encoded) / len(batch),
+                },
+            )
+
+    def estimate(self, embeddings: np.ndarray) -> tuple[PoseEstimates, Neighbours]:
+        """Poses of (N, D) unit embeddings, and the mapping photos to show beside them."""
+        estimates = self.estimator.estimate(Query(embeddings))
+        if estimates.neighbours.rows.shape[1]:
+            return estimates, estimates.neighbours
+        count = min(_LISTED_NEIGHBOURS, len(self.place.index.frames))
+        return estimates, Neighbours(*self.place.index.search(embeddings, count))
+
+
+def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") -> Encoder:
+    """The encoder that made a scene's embeddings, with the same weights.
+
+    Raises:
+        NotFound: when it or its weights are not there. Mismatch: when its weights are other ones.
+    """
+    header = place.store.header
+    precision = header.precision
+    if precision == "fp16" and not torch.cuda.is_available():
+        precision = "fp32"  # embedded on a GPU, asked on a CPU: the more exact arithmetic gives the same vectors
+    encoder = create_encoder(moved_to or header.encoder, EncoderOptions(precision=precision, device=device))
+    if encoder.needs_fitting:
+        encoder.load_state(place.store.encoder_state())
+    if encoder.weights_sha256 != header.weights_sha256:
+        raise Mismatch(
+            f"{place.store.path} was made with weights {header.weights_sha256[:12]}… of {header.encoder}, those here are "
+            f"{encoder.weights_sha256[:12]}…: embed the scene again, or give the right ones with --encoder"
+        )
+    return encoder
+
+
+@dataclass
+class _Photo:
+    name: str
+    pixels: np.ndarray
+    decode_ms: float
+    error: IrplocError | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.pixels.shape
+
+
+def _decode_ahead(
+    images: Iterable[Path | str | Image.Image | np.ndarray], max_side: int | None, ahead: int
+) -> Iterator[_Photo]:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        waiting: deque[Future[_Photo]] = deque()
+        try:
+            for number, image in enumerate(images):
+                waiting.append(pool.submit(_decode, image, f"image {number}", max_side))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode(image: Path | str | Image.Image | np.ndarray, fallback_name: str, max_side: int | None) -> _Photo:
+    started = time.perf_counter()
+    name = str(image) if isinstance(image, str | Path) else fallback_name
+    try:
+        if isinstance(image, str | Path):
+            photo = decode_image(Path(image), max_side)
+        else:
+            photo = resize_to_max_side(_as_pil(image, name), max_side)
+    except IrplocError as error:
+        return _Photo(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, error)
+    return _Photo(name, to_array(photo), 1e3 * (time.perf_counter() - started))
+
+
+def _as_pil(image: Image.Image | np.ndarray, name: str) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise BadInput(f"{name} is a {image.dtype} array of shape {image.shape}, expected (height, width, 3) uint8 RGB")
+    return Image.fromarray(image)

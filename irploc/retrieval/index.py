@@ -1,0 +1,172 @@
+"""``PlaceIndex``: nearest mapping photos in embedding space, by FAISS. The only module that knows FAISS."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import tomli_w
+
+from irploc import provenance
+from irploc.errors import BadInput, Mismatch, NotFound
+from irploc.retrieval.store import EmbeddingStore, StoreHeader
+from irploc.scene import Frames
+
+FORMAT, VERSION = "irploc-index", 1
+KINDS = ("flat", "ivfpq", "hnsw")
+_PQ_PIECES, _TRAINING_POINTS = 64, 39  # codes a vector in IVF-PQ; FAISS wants 39 training points a centroid
+_HNSW_LINKS = 32
+_CANDIDATES = 100
+
+
+@dataclass(frozen=True)
+class PlaceIndex:
+    """The mapping photos of a scene, searchable.
+
+    Attributes:
+        frames: the M mapping photos, rows of the index.
+        vectors: (M, D) float32 unit vectors, exact whatever the kind of index.
+        faiss_index: over them, inner product.
+        kind: flat, ivfpq or hnsw.
+    """
+
+    frames: Frames
+    vectors: np.ndarray
+    faiss_index: Any
+    kind: str
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k most similar mapping photos of each query, best first.
+
+        Args:
+            queries: (N, D) float32 unit vectors.
+            k: at most M.
+
+        Returns:
+            (N, k) rows into ``frames`` and (N, k) cosine similarities, exact also for approximate kinds.
+
+        Raises:
+            BadInput: when the place has fewer than k photos. ValueError: for vectors of another length.
+        """
+        if k > len(self.frames):
+            raise BadInput(f"k = {k} neighbours asked for, the place has {len(self.frames)} mapping images: use a smaller k")
+        if queries.shape[1] != self.vectors.shape[1]:
+            raise ValueError(f"queries have {queries.shape[1]} dimensions, the index {self.vectors.shape[1]}")
+        if self.kind == "flat":
+            similarities, rows = self.faiss_index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+            return rows, similarities
+        return self._search_and_rerank(np.ascontiguousarray(queries, dtype=np.float32), k)
+
+    def _search_and_rerank(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """More candidates than asked for, put in order by their exact similarity."""
+        count = min(max(4 * k, _CANDIDATES), len(self.frames))
+        _, candidates = self.faiss_index.search(queries, count)
+        if (candidates < 0).any():  # an inverted list may hold fewer than asked for
+            exact = queries @ self.vectors.T
+            candidates = np.argpartition(-exact, count - 1, axis=1)[:, :count]
+        similarities = np.einsum("nd,nkd->nk", queries, self.vectors[candidates])
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+
+
+def build_index(store: EmbeddingStore, kind: str = "flat") -> PlaceIndex:
+    """An index over the plain versions of the mapping photos in a store.
+
+    Raises:
+        BadInput: for an unknown kind, a store without mapping photos, or too few for the kind.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"unknown index kind {kind!r}, choose one of {', '.join(KINDS)}")
+    rows = store.frames.splits == "train"
+    if not rows.any():
+        raise BadInput(f"{store.path} has no training image to search in: check the split of the scene")
+    vectors = np.ascontiguousarray(store.vectors(rows))
+    return PlaceIndex(store.frames[rows], vectors, _new_faiss_index(vectors, kind), kind)
+
+
+def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
+    """Writes ``path`` and its ``.toml``, each put in place whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        **provenance.header(FORMAT, VERSION),
+        "kind": index.kind,
+        "scene": header.scene,
+        "ground_truth": header.ground_truth,
+        "encoder": header.encoder,
+        "weights_sha256": header.weights_sha256,
+        "max_side": header.max_side,
+        "precision": header.precision,
+        "seed": header.seed,
+        "images": len(index.frames),
+        "dimension": header.dimension,
+        "content_sha256": _fingerprint(index),
+    }
+    temporary = path.with_name(f".{path.name}.new")
+    faiss.write_index(index.faiss_index, str(temporary))
+    temporary.replace(path)
+    sidecar = path.with_suffix(".toml")
+    temporary.write_text(tomli_w.dumps(content))
+    temporary.replace(sidecar)
+
+
+def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
+    """Reads an index and checks that it belongs to the store.
+
+    Raises:
+        NotFound: no such file. BadInput: damaged. Mismatch: it indexes other images, vectors or another encoder.
+    """
+    sidecar = path.with_suffix(".toml")
+    if not path.is_file() or not sidecar.is_file():
+        raise NotFound(f"no index {path}: make it with 'irploc index {store.path}'")
+    try:
+        content = tomllib.loads(sidecar.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{sidecar} is not valid TOML: {error}") from None
+    provenance.check_header(content, FORMAT, VERSION, sidecar)
+    try:
+        faiss_index = faiss.read_index(str(path))
+    except RuntimeError:
+        raise BadInput(f"{path} is damaged or not a FAISS index: make it again with 'irploc index {store.path}'") from None
+    rows = store.frames.splits == "train"
+    index = PlaceIndex(store.frames[rows], np.ascontiguousarray(store.vectors(rows)), faiss_index, content["kind"])
+    if content.get("content_sha256") != _fingerprint(index) or faiss_index.ntotal != len(index.frames):
+        raise Mismatch(f"{path} indexes other images than {store.path} holds: run 'irploc index {store.path}' again")
+    return index
+
+
+def _new_faiss_index(vectors: np.ndarray, kind: str) -> Any:
+    count, dimension = vectors.shape
+    index: Any
+    if kind == "flat":
+        index = faiss.IndexFlatIP(dimension)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimension, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efSearch = 128
+    else:
+        index = _new_ivfpq(count, dimension)
+        index.train(vectors)
+    index.add(vectors)
+    return index
+
+
+def _new_ivfpq(count: int, dimension: int) -> Any:
+    """Lists and code bits as fine as the number of training points allows; re-ranking is exact, so coarse is not wrong."""
+    centroids = count // _TRAINING_POINTS
+    if centroids < 2:
+        raise BadInput(
+            f"an ivfpq index needs at least {2 * _TRAINING_POINTS} mapping images, the place has {count}: use --kind flat"
+        )
+    lists = max(1, min(int(4 * np.sqrt(count)), centroids))
+    bits = min(8, int(np.log2(centroids)))
+    pieces = max(size for size in range(1, _PQ_PIECES + 1) if dimension % size == 0)
+    index: Any = faiss.index_factory(dimension, f"IVF{lists},PQ{pieces}x{bits}", faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = max(1, lists // 4)
+    return index
+
+
+def _fingerprint(index: PlaceIndex) -> str:
+    return provenance.sha256_of_parts([index.vectors.tobytes(), *(name.encode() for name in index.frames.names)])
