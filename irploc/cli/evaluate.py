@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
+from irploc.cli.common import FILE, is_quiet, note, workspace_of
+
 if TYPE_CHECKING:
     from irploc.evaluation import Evaluation
     from irploc.workspace import Workspace
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("scene", required=False)
 @click.option("--split", default="test", show_default=True, help="Which photos are the queries.")
 @click.option("--methods", help="Comma-separated: nearest,bdi:k=25,…  [default: all closed-form ones and the trained]")
-@click.option("--embeddings", type=_FILE, help="Embeddings other than the scene's own in the workspace.")
+@click.option("--embeddings", type=FILE, help="Embeddings other than the scene's own in the workspace.")
 @click.option(
     "--predictions",
-    type=_FILE,
+    type=FILE,
     multiple=True,
     help="Score this pose file instead: 'name qw qx qy qz tx ty tz', cam_from_world. May be given several times.",
 )
 @click.option("--ground-truth", metavar="FILE|SCENE", help="True poses for --predictions: a pose file or a scene.")
-@click.option("--json", "json_file", type=_FILE, help="Write the scores as JSON.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table as Markdown.")
-@click.option("--report", "report_file", type=_FILE, help="Write one self-contained HTML page.")
-@click.option("--poses", "poses_file", type=_FILE, help="Write the estimated poses, one file per method.")
+@click.option("--json", "json_file", type=FILE, help="Write the scores as JSON.")
+@click.option("--markdown", "markdown_file", type=FILE, help="Write the table as Markdown.")
+@click.option("--report", "report_file", type=FILE, help="Write one self-contained HTML page.")
+@click.option("--poses", "poses_file", type=FILE, help="Write the estimated poses, one file per method.")
 @click.pass_context
 def evaluate(
     ctx: click.Context,
@@ -51,9 +51,7 @@ def evaluate(
     Position and rotation errors are medians over all queries; a query that was not localized counts as infinitely far
     away and turned by 180 degrees. Times are the method's own, from stored embeddings, encoding excluded.
     """
-    from irploc.workspace import Workspace
-
-    workspace = Workspace.locate(ctx.obj["workspace"])
+    workspace = workspace_of(ctx)
     if predictions:
         _refuse_together("--predictions", {"SCENE": scene, "--methods": methods, "--embeddings": embeddings})
         _refuse_together("--predictions", {"--poses": poses_file})
@@ -77,7 +75,7 @@ def evaluate(
     if report_file:
         from irploc.report import write_page
 
-        write_page(evaluation, report_file, quiet=ctx.obj["quiet"])
+        write_page(evaluation, report_file, is_quiet(ctx))
         _say_written(report_file)
 
 
@@ -133,8 +131,8 @@ def _show(evaluation: Evaluation) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     table = plain_text(summary_table(evaluation), width, lambda cell: click.style(cell, bold=True, fg="green"))
     click.echo(f"{evaluation.scene}: {describe(evaluation)}\n\n{table}\n")  # echo drops the colours of a pipe
-    for note in notes(evaluation):
-        click.echo(note)
+    for sentence in notes(evaluation):
+        click.echo(sentence)
 
 
 def _write_json(evaluation: Evaluation, path: Path) -> None:
@@ -163,4 +161,4 @@ def _write_text(text: str, path: Path) -> None:
 
 
 def _say_written(path: Path, what: str = "") -> None:
-    click.echo(f"wrote {path}" + (f" ({what})" if what else ""), err=True)
+    note(f"wrote {path}" + (f" ({what})" if what else ""))

@@ -1,7 +1,9 @@
 """How far estimates are from the truth: errors, recalls, and the pose files other tools write and read."""
 
 from irploc.evaluation.names import matching_rows
+from irploc.evaluation.place import check_up_to_date, evaluate_place
 from irploc.evaluation.pose_files import NamedPoses, read_pose_file, write_pose_file
+from irploc.evaluation.predictions import evaluate_pose_files
 from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
 from irploc.evaluation.scores import RECALL_THRESHOLDS, Scores, score_poses
 
@@ -11,7 +13,10 @@ __all__ = [
     "MethodResult",
     "NamedPoses",
     "Scores",
+    "check_up_to_date",
     "evaluate_methods",
+    "evaluate_place",
+    "evaluate_pose_files",
     "matching_rows",
     "read_pose_file",
     "score_poses",

@@ -1,4 +1,4 @@
-"""Pose files: a line ``name qw qx qy qz tx ty tz`` per photo, cam_from_world. ``--poses`` writes what ``--predictions`` reads."""
+"""Pose files: ``name qw qx qy qz tx ty tz``, cam_from_world; ``--poses`` writes what ``--predictions`` reads."""
 
 from __future__ import annotations
 

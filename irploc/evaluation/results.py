@@ -34,6 +34,7 @@ class Evaluation:
         mapping: the mapping photos that ``Neighbours.rows`` count; None when unknown (poses of another tool).
         encoder: None when unknown.
         provenance: further facts for readers, in order: weights, preprocessing, seed, versions.
+        notes: what a reader of the numbers must know, a sentence each.
 
     Raises:
         ValueError: when a result does not have one answer per query.
@@ -47,6 +48,7 @@ class Evaluation:
     mapping: Frames | None = None
     encoder: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for method, result in self.results.items():

@@ -1,0 +1,84 @@
+"""Methods measured on the photos of a scene that were embedded but not mapped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+import numpy as np
+
+from irploc.errors import BadInput, Mismatch
+from irploc.estimators.base import Query
+from irploc.estimators.build import Place, build_estimator, check_specs
+from irploc.evaluation.results import Evaluation, evaluate_methods
+from irploc.provenance import irploc_version
+from irploc.retrieval.store import StoreHeader
+from irploc.scene import Frames, Scene
+
+_SAME_POSE = 1e-6
+
+
+def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") -> Evaluation:
+    """Runs methods on the embedded photos of a split.
+
+    Args:
+        place: its store must be open.
+        methods: as users type them, ``bdi:k=25``.
+
+    Raises:
+        BadInput: when the split is empty or a method is named twice; NotFound, Mismatch: for methods and their models.
+    """
+    check_specs(list(methods))
+    frames, header = place.store.frames, place.store.header
+    rows = frames.splits == split
+    if not rows.any():
+        present = ", ".join(sorted(set(frames.splits)))
+        raise BadInput(f"scene {place.name} has no {split} images (it has {present}): choose another --split")
+    estimators = {method: build_estimator(method, place) for method in methods}
+    query, queries = Query(place.store.vectors(rows)), frames[rows]
+    return Evaluation(
+        scene=place.name,
+        ground_truth=header.ground_truth,
+        split=split,
+        queries=queries,
+        results=evaluate_methods(estimators, query, queries.poses),
+        mapping=place.index.frames,
+        encoder=header.encoder,
+        provenance=_provenance(header),
+    )
+
+
+def check_up_to_date(place: Place, scene: Scene) -> None:
+    """Raises Mismatch when the scene's photos, splits, poses or ground truth are no longer those that were embedded."""
+    embedded, now = place.store.frames, scene.frames
+    what = None
+    if place.store.header.ground_truth != scene.ground_truth:
+        what = f"its ground truth was {place.store.header.ground_truth}, now it is {scene.ground_truth}"
+    elif set(embedded.names) != set(now.names):
+        what = f"{len(set(embedded.names) ^ set(now.names))} photos were added or removed"
+    elif (changed := _changed_labels(embedded, now)) > 0:
+        what = f"{changed} photos have another pose or split"
+    if what:
+        raise Mismatch(f"scene {scene.name} is not what {place.store.path} was made from: {what}: run 'irploc embed' again")
+
+
+def _changed_labels(embedded: Frames, now: Frames) -> int:
+    """How many photos have another pose or split; both hold the same names."""
+    row_of = {name: row for row, name in enumerate(now.names)}
+    now = now[[row_of[name] for name in embedded.names]]
+    numbers = [np.concatenate([f.poses.centers_m, f.poses.world_from_cam_wxyz], axis=1) for f in (embedded, now)]
+    moved = (np.abs(numbers[0] - numbers[1]) > _SAME_POSE).any(axis=1)
+    return int((moved | (embedded.splits != now.splits)).sum())
+
+
+def _provenance(header: StoreHeader) -> dict[str, str]:
+    side = f"longer side {header.max_side} px" if header.max_side else "native size"
+    packages = " ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "torch"))
+    return {
+        "encoder weights sha256": header.weights_sha256,
+        "images": f"{side}; {header.preprocessing}",
+        "embeddings": f"{header.dimension}-D, computed in {header.precision}, stored as {header.dtype}",
+        "augmentations": f"{header.augmentations} jittered versions per mapping image, seed {header.seed}",
+        "software": f"irploc {irploc_version()}, Python {sys.version.split()[0]}, {packages}",
+    }
