@@ -27,3 +27,13 @@ def kitchen(shared: Path) -> Path:
 def fox(shared: Path) -> Path:
     """The real nerfstudio fox."""
     return shared / "data/nerfstudio/fox"
+
+
+@pytest.fixture(scope="session")
+def toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scene folder of a tiny rendered place, 96x72, 24 mapping and 8 test photos; treat it as read-only."""
+    from irploc.synthetic import PlaceOptions, write_place
+
+    folder = tmp_path_factory.mktemp("rendered") / "toy"
+    write_place(folder, PlaceOptions(width=96, height=72, mapping_frames=24, test_frames=8))
+    return folder
