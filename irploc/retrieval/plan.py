@@ -70,6 +70,11 @@ def plan_batches(
         buckets.setdefault(size, []).extend(Slot(row, version) for version in range(versions))
     plan: list[list[Slot]] = []
     for (width, height), slots in buckets.items():
-        count = batch_size or max(1, min(_MAX_AUTOMATIC_BATCH, _BATCH_PIXELS // (width * height)))
+        count = batch_size or automatic_batch_size(width, height)
         plan.extend(slots[start : start + count] for start in range(0, len(slots), count))
     return plan
+
+
+def automatic_batch_size(width: int, height: int) -> int:
+    """Images a batch so that a batch has about the pixels of 8 images of 640x480, at most 32."""
+    return max(1, min(_MAX_AUTOMATIC_BATCH, _BATCH_PIXELS // (width * height)))
