@@ -1,0 +1,109 @@
+"""``Batches``: embeddings and poses on the device, drawn at random as functions of the seed and the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from irploc.geometry.poses import Poses, pose_errors
+from irploc.training.dataset import TrainingSet
+from irploc.training.losses import Outputs
+from irploc.training.models import ORIENTATION, POSITION
+from irploc.training.normalisation import InputMap, TargetMap, poses_of, targets_of
+from irploc.training.recipes import Recipe
+
+SETUP = 2**40  # the "step" whose generator makes maps and first weights
+_ORDER = 2**41  # added to an epoch: its order of images
+
+
+def seeded(seed: int, number: int) -> int:
+    """A well-mixed 64-bit seed for one step, epoch or stage."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+
+
+def generator_for(seed: int, number: int, device: torch.device) -> torch.Generator:
+    """A generator seeded with ``seeded``."""
+    return torch.Generator(device).manual_seed(seeded(seed, number))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Photos whose errors are watched: mapped embeddings (M, R), true poses and the name of their split."""
+
+    name: str
+    embeddings: torch.Tensor
+    poses: Poses
+
+    def median_errors(self, outputs: Outputs) -> dict[str, float]:
+        """Median ``position_m`` and ``rotation_deg`` of outputs for these photos, in metres and as quaternions."""
+        position_m, rotation_deg = pose_errors(poses_of(outputs[POSITION], outputs[ORIENTATION]), self.poses)
+        return {"position_m": float(np.median(position_m)), "rotation_deg": float(np.median(rotation_deg))}
+
+
+class Batches:
+    """The training set as the networks see it.
+
+    Attributes:
+        embeddings: (N, V, R) on the device: as stored, or mapped.
+        targets: output -> (N, p), as stored or standardized.
+        input_map: how embeddings were mapped; None if not.
+        target_map: how targets were.
+        watched: photos whose errors are watched.
+    """
+
+    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, device: torch.device) -> None:
+        self._recipe, self._seed, self._device = recipe, seed, device
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self.embeddings = torch.from_numpy(np.ascontiguousarray(data.embeddings)).to(device)
+        targets = {name: values.to(device) for name, values in targets_of(data.poses, recipe.standardize).items()}
+        self.target_map = TargetMap.fit(targets) if recipe.standardize else TargetMap.identity()
+        self.targets = self.target_map.apply(targets)
+        watched = data.watched
+        vectors = torch.from_numpy(np.ascontiguousarray(watched.embeddings)).to(device)
+        self.input_map: InputMap | None = None
+        if recipe.components:
+            generator = generator_for(seed, SETUP, torch.device("cpu"))
+            self.input_map = InputMap.fit(self.embeddings, recipe.components, generator)
+            self.embeddings = self.input_map.apply(self.embeddings)
+            vectors = self.input_map.apply(vectors[:, None])[:, 0]
+        self.watched = Watched(watched.name, vectors, watched.poses)
+
+    def draw(self, step: int) -> tuple[torch.Tensor, Outputs]:
+        """The batch of one step: (B, R) float32 embeddings and their targets."""
+        generator = generator_for(self._seed, step, self._device)
+        images = self._images_of(step)
+        embeddings = self._versions(images, generator)
+        targets = {name: values[images] for name, values in self.targets.items()}
+        if self._recipe.blend_images:
+            others = torch.randint(len(self.embeddings), images.shape, generator=generator, device=self._device)
+            share = self._shares(self._recipe.blend_images, generator)
+            embeddings = torch.lerp(embeddings, self._versions(others, generator), share)
+            targets = {name: torch.lerp(values, self.targets[name][others], share) for name, values in targets.items()}
+        return embeddings, targets
+
+    def _images_of(self, step: int) -> torch.Tensor:
+        """Row numbers: each image once per epoch, in an order of its own; more draws fill the last batch."""
+        size, count = self._recipe.batch_size, len(self.embeddings)
+        epoch, within = divmod(step, self._recipe.steps_per_epoch(count))
+        if epoch != self._epoch:
+            generator = generator_for(self._seed, _ORDER + epoch, torch.device("cpu"))
+            rounds = -(-self._recipe.steps_per_epoch(count) * size // count)
+            order = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
+            self._epoch, self._order = epoch, order.to(self._device)
+        return self._order[within * size : (within + 1) * size]
+
+    def _versions(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(B, R) a random version of each image, or a blend of two."""
+        count = self.embeddings.shape[1]
+        first = torch.randint(count, images.shape, generator=generator, device=self._device)
+        drawn = self.embeddings[images, first].float()
+        if not self._recipe.blend_versions:
+            return drawn
+        second = torch.randint(count, images.shape, generator=generator, device=self._device)
+        share = self._shares(self._recipe.blend_versions, generator)
+        return torch.lerp(drawn, self.embeddings[images, second].float(), share)
+
+    def _shares(self, limit: float, generator: torch.Generator) -> torch.Tensor:
+        return limit * torch.rand(self._recipe.batch_size, 1, generator=generator, device=self._device)

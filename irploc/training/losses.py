@@ -1,0 +1,57 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from irploc.training.models import ORIENTATION, POSITION
+
+Outputs = dict[str, torch.Tensor]
+
+
+class WeightedNorms(nn.Module):
+    """s_x |x^ - x| + s_q |q^ - q|, Euclidean norms, mean over the batch; terms of weight zero are not computed.
+
+    Args:
+        weights: ``position`` and ``orientation`` -> s.
+        softness: norms below it become quadratic (in the units of the targets); 0 is the plain norm.
+
+    Source: IRPNet paper, eq. 1; q is of unit length, q^ is raw.
+    """
+
+    def __init__(self, weights: dict[str, float], softness: float = 0.0) -> None:
+        super().__init__()
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.softness = softness
+
+    def forward(self, outputs: Outputs, targets: Outputs) -> torch.Tensor:
+        """The loss, a scalar, of (B, 3) positions and (B, 4) quaternions."""
+        terms = [weight * _norm(outputs[name] - targets[name], self.softness) for name, weight in self.weights.items()]
+        return torch.stack(terms).sum()
+
+
+class LearnedWeighting(nn.Module):
+    """exp(-s_x) |x^ - x| + s_x + exp(-s_q) |q^ - q| + s_q with trained s.
+
+    Source: Kendall and Cipolla, CVPR 2017, which starts from s_x = 0, s_q = -3; used for the MLP of Table I.
+    """
+
+    def __init__(self, softness: float = 0.0) -> None:
+        super().__init__()
+        self.log_scales = nn.ParameterDict({POSITION: torch.tensor(0.0), ORIENTATION: torch.tensor(-3.0)})
+        self.softness = softness
+
+    def forward(self, outputs: Outputs, targets: Outputs) -> torch.Tensor:
+        """The loss, a scalar, of (B, 3) positions and (B, 4) quaternions."""
+        terms = [
+            torch.exp(-scale) * _norm(outputs[name] - targets[name], self.softness) + scale
+            for name, scale in self.log_scales.items()
+        ]
+        return torch.stack(terms).sum()
+
+
+def _norm(difference: torch.Tensor, softness: float) -> torch.Tensor:
+    if softness:
+        return torch.sqrt((difference**2).sum(dim=1) + softness**2).mean() - softness
+    return torch.linalg.vector_norm(difference, dim=1).mean()
