@@ -1,6 +1,15 @@
 """Frozen image encoders; importing this package registers all of them."""
 
-from irploc.encoders import onnx
+from irploc.encoders import backbones, netvlad, onnx
 from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, create_encoder
 
-__all__ = ["ENCODERS", "Encoder", "EncoderEntry", "EncoderOptions", "create_encoder", "onnx"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "EncoderEntry",
+    "EncoderOptions",
+    "backbones",
+    "create_encoder",
+    "netvlad",
+    "onnx",
+]

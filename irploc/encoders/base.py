@@ -130,6 +130,15 @@ def create_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
     return ENCODERS.get(kind).factory(name, options or EncoderOptions())
 
 
+def check_images(images_BCHW: torch.Tensor, minimum_side: int) -> None:
+    """Raises ValueError unless these are (B, 3, H, W) uint8 with sides of at least ``minimum_side``."""
+    shape = tuple(images_BCHW.shape)
+    if images_BCHW.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3:
+        raise ValueError(f"images are {images_BCHW.dtype} {shape}, expected uint8 (B, 3, H, W)")
+    if min(shape[2:]) < minimum_side:
+        raise ValueError(f"images are {shape[3]}x{shape[2]}, expected at least {minimum_side} pixels a side")
+
+
 def unit_rows(vectors: torch.Tensor) -> torch.Tensor:
     """float32 rows of length one."""
     return torch.nn.functional.normalize(vectors.float(), dim=1)
