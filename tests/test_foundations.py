@@ -1,0 +1,108 @@
+"""Errors, registry, option parsing, provenance and the workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from irploc import provenance
+from irploc.config import options_from_mapping, parse_spec
+from irploc.errors import BadInput, Mismatch, NotFound, summarize
+from irploc.registry import Registry
+from irploc.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Options:
+    k: int = 3
+    alpha: float = 0.5
+    loud: bool = False
+
+
+def test_a_list_of_bad_items_is_shortened() -> None:
+    assert summarize(["a"]) == "a"
+    assert summarize(["a", "b", "c"]) == "a and 2 more"
+    assert summarize(["a", "b", "c"], limit=2) == "a, b and 1 more"
+
+
+def test_a_registry_gives_what_was_filed_and_suggests_close_names() -> None:
+    table: Registry[int] = Registry("number")
+    table.register("seven")(7)
+    table.register("eight")(8)
+    assert table.get("seven") == 7
+    assert list(table) == ["eight", "seven"]
+    with pytest.raises(NotFound, match="unknown number 'sevn': did you mean 'seven'"):
+        table.get("sevn")
+    with pytest.raises(NotFound, match="choose one of eight, seven"):
+        table.get("zzz")
+
+
+def test_a_name_cannot_be_registered_twice() -> None:
+    table: Registry[int] = Registry("number")
+    table.register("one")(1)
+    with pytest.raises(ValueError, match="twice"):
+        table.register("one")(1)
+
+
+def test_a_spec_is_a_name_and_options() -> None:
+    assert parse_spec("csi:k=20:alpha=8") == ("csi", {"k": "20", "alpha": "8"})
+    assert parse_spec("nearest") == ("nearest", {})
+
+
+def test_options_are_converted_to_their_types() -> None:
+    assert options_from_mapping(Options, {"k": "7", "alpha": "2", "loud": "yes"}, "x") == Options(7, 2.0, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [({"kk": "1"}, "did you mean 'k'"), ({"k": "1.5"}, "whole number"), ({"loud": "maybe"}, "true or false")],
+)
+def test_unknown_and_unreadable_options_are_refused(values: dict[str, str], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        options_from_mapping(Options, values, "x")
+
+
+def test_a_header_is_accepted_by_its_own_check_only(tmp_path: Path) -> None:
+    header = provenance.header("irploc-thing", 2)
+    provenance.check_header(header, "irploc-thing", 2, tmp_path)
+    with pytest.raises(Mismatch, match="version 2, this irploc reads version 3"):
+        provenance.check_header(header, "irploc-thing", 3, tmp_path)
+    with pytest.raises(Mismatch, match="not an irploc-other file"):
+        provenance.check_header(header, "irploc-other", 2, tmp_path)
+
+
+def test_hashes_of_parts_do_not_depend_on_luck_with_borders() -> None:
+    assert provenance.sha256_of_parts([b"ab", b"c"]) != provenance.sha256_of_parts([b"a", b"bc"])
+
+
+def test_a_files_hash_is_the_known_one(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert provenance.sha256_of_file(tmp_path / "abc").startswith("ba7816bf8f01cfea")
+
+
+def test_the_workspace_is_the_argument_then_the_environment_then_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRPLOC_WORKSPACE", "/elsewhere")
+    assert Workspace.locate(Path("/mine")).root == Path("/mine")
+    assert Workspace.locate().root == Path("/elsewhere")
+    monkeypatch.delenv("IRPLOC_WORKSPACE")
+    assert Workspace.locate().root == Path()
+
+
+def test_an_unknown_scene_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "scenes" / "hall").mkdir(parents=True)
+    (tmp_path / "scenes" / "hall" / "scene.toml").touch()
+    with pytest.raises(NotFound, match=r"no scene 'hal': .* has hall"):
+        Workspace(tmp_path).scene_folder("hal")
+
+
+def test_with_several_scenes_the_user_must_choose(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(NotFound, match="irploc embed"):
+        workspace.only_embedded_scene()
+    (tmp_path / "embeddings").mkdir()
+    for name in ("a", "b"):
+        workspace.embeddings(name).touch()
+    with pytest.raises(BadInput, match=r"several scenes \(a, b\)"):
+        workspace.only_embedded_scene()
