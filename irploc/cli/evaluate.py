@@ -88,9 +88,11 @@ def _refuse_together(first: str, others: dict[str, object]) -> None:
 def _evaluate_scene(
     workspace: Workspace, scene: str, methods: str | None, split: str, embeddings: Path | None
 ) -> Evaluation:
+    from dataclasses import replace
+
     from irploc.errors import NotFound
     from irploc.estimators.build import available_methods, open_place
-    from irploc.evaluation import check_up_to_date, evaluate_place
+    from irploc.evaluation import check_up_to_date, evaluate_place, units_note
 
     try:
         loaded = workspace.load_scene(scene)
@@ -102,7 +104,8 @@ def _evaluate_scene(
     with place.store:
         if loaded:
             check_up_to_date(place, loaded)
-        return evaluate_place(place, _split_methods(methods) if methods else available_methods(place), split)
+        evaluation = evaluate_place(place, _split_methods(methods) if methods else available_methods(place), split)
+    return replace(evaluation, notes=units_note(loaded)) if loaded else evaluation
 
 
 def _split_methods(methods: str) -> list[str]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
 
 from irploc.errors import BadInput, Mismatch
-from irploc.estimators.base import Query
+from irploc.estimators.base import Neighbours, Query
 from irploc.estimators.build import Place, build_estimator, check_specs
-from irploc.evaluation.results import Evaluation, evaluate_methods
+from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
 from irploc.provenance import irploc_version
 from irploc.retrieval.store import StoreHeader
 from irploc.scene import Frames, Scene
 
 _SAME_POSE = 1e-6
+_LISTED_NEIGHBOURS = 5
 
 
 def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") -> Evaluation:
@@ -35,18 +37,37 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
     if not rows.any():
         present = ", ".join(sorted(set(frames.splits)))
         raise BadInput(f"scene {place.name} has no {split} images (it has {present}): choose another --split")
-    estimators = {method: build_estimator(method, place) for method in methods}
-    query, queries = Query(place.store.vectors(rows)), frames[rows]
+    queries = frames[rows]
+    query = Query(place.store.vectors(rows), [place.store.cameras.get(name) for name in queries.cameras])
+    results = evaluate_methods({method: build_estimator(method, place) for method in methods}, query, queries.poses)
     return Evaluation(
         scene=place.name,
         ground_truth=header.ground_truth,
         split=split,
         queries=queries,
-        results=evaluate_methods(estimators, query, queries.poses),
+        results=_with_neighbours(results, query, place),
         mapping=place.index.frames,
         encoder=header.encoder,
         provenance=_provenance(header),
     )
+
+
+def _with_neighbours(results: dict[str, MethodResult], query: Query, place: Place) -> dict[str, MethodResult]:
+    """Gives methods that look at no mapping photos themselves the most similar ones, for reports."""
+    similar = Neighbours(*place.index.search(query.embeddings, min(_LISTED_NEIGHBOURS, len(place.index.frames))))
+    return {
+        method: result
+        if result.estimates.neighbours.rows.shape[1]
+        else replace(result, estimates=replace(result.estimates, neighbours=similar))
+        for method, result in results.items()
+    }
+
+
+def units_note(scene: Scene) -> tuple[str, ...]:
+    """A sentence where the scene's coordinates are not metres, else nothing."""
+    if scene.units == "metres":
+        return ()
+    return (f"The scene has no metric scale (its units: {scene.units}): read m as those, and no threshold as metres.",)
 
 
 def check_up_to_date(place: Place, scene: Scene) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from irploc.errors import BadInput
 from irploc.estimators.base import PoseEstimates
+from irploc.evaluation.place import units_note
 from irploc.evaluation.pose_files import NamedPoses, read_pose_file
 from irploc.evaluation.results import Evaluation, MethodResult
 from irploc.evaluation.scores import score_poses
@@ -37,7 +38,7 @@ def evaluate_pose_files(predictions: Sequence[Path], truth: Scene | NamedPoses, 
         everything, rows, where = _frames_of(truth), np.ones(len(truth), dtype=bool), str(truth.path)
     queries = everything[rows]
     results: dict[str, MethodResult] = {}
-    notes: list[str] = []
+    notes = list(units_note(truth)) if isinstance(truth, Scene) else []
     for path, method in zip(predictions, _method_names(predictions), strict=True):
         named = read_pose_file(path)
         poses = named.for_names(everything.names, where)[rows]

@@ -18,6 +18,7 @@ from irploc.report.style import CSS, SCRIPT
 from irploc.report.table import CONTEXT_NOTE, POSITION, ROTATION, notes, summary_table
 
 MAX_BYTES = 8_000_000
+_TEXT_BYTES = 500_000  # room for tables, curves and captions
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -50,14 +51,14 @@ $panels
 
 
 def write_page(evaluation: Evaluation, path: Path, quiet: bool = False) -> None:
-    """Writes ``page`` to a file, making its folder."""
-    text = page(evaluation, quiet)
+    """Writes ``render_page`` to a file, making its folder."""
+    text = render_page(evaluation, quiet)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def page(evaluation: Evaluation, quiet: bool = False) -> str:
-    """The page as text. Photos that are missing leave a placeholder; so do those beyond the size limit."""
+def render_page(evaluation: Evaluation, quiet: bool = False, max_bytes: int = MAX_BYTES) -> str:
+    """The page as text. Photos that are missing leave a placeholder; so do those that do not fit into ``max_bytes``."""
     panels, drawn = [], 0
     methods = list(evaluation.results)
     figures = []
@@ -65,7 +66,7 @@ def page(evaluation: Evaluation, quiet: bool = False) -> str:
         for row, method in enumerate(methods):
             figures.append(_figures(evaluation, row, method))
             drawn += len(figures[-1])
-        thumbnails = Thumbnails(budget=max(0, MAX_BYTES - 1_000_000 - drawn))
+        thumbnails = Thumbnails(budget=max(0, max_bytes - _TEXT_BYTES - drawn))
         for row, method in enumerate(methods):
             cards = query_cards(evaluation, method, cards_each(len(methods)), thumbnails)
             panels.append(_panel(row, method, figures[row], cards, _status_counts(evaluation, method)))
