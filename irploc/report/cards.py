@@ -14,6 +14,11 @@ from irploc.report.photos import Thumbnails
 
 NEIGHBOURS = 5
 _MOST_EACH, _PHOTOS = 4, 480
+_RANKING = "Ranked by position plus rotation error, each in units of the method's median; never two from the same moment."
+_NEIGHBOURS_WORDS = (
+    " Beside each query: the mapping photos most similar to it, their similarity, and how far they are from the query's "
+    "true position and rotation."
+)
 
 
 def cards_each(methods: int) -> int:
@@ -26,11 +31,12 @@ def query_cards(evaluation: Evaluation, method: str, each: int, thumbnails: Thum
     result = evaluation.results[method]
     position_m, rotation_deg = pose_errors(result.estimates.poses, evaluation.queries.poses)
     worst, best = extremes(position_m, rotation_deg, evaluation.queries, each)
-    parts = []
+    bare = "" if _has_neighbours(evaluation, result) else " bare"
+    parts = [f'<p class="quiet">{_RANKING}{_NEIGHBOURS_WORDS if not bare else ""}</p>']
     for title, rows in (("Worst queries", worst), ("Best queries", best)):
         cards = [_card(evaluation, result, row, position_m[row], rotation_deg[row], thumbnails) for row in rows]
         if cards:
-            parts.append(f'<h3>{title}</h3>\n<div class="cards">{"".join(cards)}</div>')
+            parts.append(f'<h3>{title}</h3>\n<div class="cards{bare}">{"".join(cards)}</div>')
     return "\n".join(parts)
 
 
@@ -43,15 +49,21 @@ def _card(
     if math.isfinite(metres) and status != "ok":
         verdict += f" ({escape(status.replace('_', ' '))})"
     figure = _figure("query", thumbnails.element(path, name), f"{verdict}<br><span>{escape(name)}</span>")
+    if not _has_neighbours(evaluation, result):
+        return f'<article class="card">{figure}</article>'
     neighbours = _neighbours(evaluation, result, row, thumbnails)
     return f'<article class="card">{figure}<div class="neighbours">{neighbours}</div></article>'
 
 
+def _has_neighbours(evaluation: Evaluation, result: MethodResult) -> bool:
+    return evaluation.mapping is not None and result.estimates.neighbours.rows.shape[1] > 0
+
+
 def _neighbours(evaluation: Evaluation, result: MethodResult, row: int, thumbnails: Thumbnails) -> str:
     mapping, neighbours = evaluation.mapping, result.estimates.neighbours
+    if mapping is None:
+        return ""
     rows = neighbours.rows[row, :NEIGHBOURS]
-    if mapping is None or not len(rows):
-        return '<p class="quiet">No neighbours known.</p>'
     true = evaluation.queries.poses[np.full(len(rows), row)]
     metres, degrees = pose_errors(mapping.poses[rows], true)
     figures = []

@@ -12,7 +12,7 @@ from irploc.evaluation import RECALL_THRESHOLDS, Evaluation
 from irploc.geometry.poses import pose_errors
 from irploc.progress import progress
 from irploc.report import plots
-from irploc.report.cards import NEIGHBOURS, cards_each, query_cards
+from irploc.report.cards import cards_each, query_cards
 from irploc.report.photos import Thumbnails
 from irploc.report.style import CSS, SCRIPT
 from irploc.report.table import CONTEXT_NOTE, POSITION, ROTATION, notes, summary_table
@@ -173,15 +173,7 @@ def _chips(evaluation: Evaluation) -> str:
 
 
 def _panel(row: int, method: str, figures: str, cards: str, statuses: str) -> str:
-    explanation = (
-        "Ranked by position plus rotation error, each in units of the method's median; never two from the same moment. "
-        f"To the right of each: up to {NEIGHBOURS} of the most similar mapping photos with their similarity, and how far "
-        "they are from the true position and rotation of the query."
-    )
-    return (
-        f'<section class="panel" data-method="{row}"><h2>{escape(method)}</h2>{statuses}{figures}{cards}'
-        f'<p class="quiet">{explanation}</p></section>'
-    )
+    return f'<section class="panel" data-method="{row}"><h2>{escape(method)}</h2>{statuses}{figures}{cards}</section>'
 
 
 def _status_counts(evaluation: Evaluation, method: str) -> str:

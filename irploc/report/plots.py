@@ -23,7 +23,8 @@ COLOURS = ("#2f7fd0", "#e0761b", "#1f9e74", "#c85a9e", "#a08a1c", "#7d6fd6", "#8
 DASHES = ("-", "--", ":", "-.")
 BAD = "#d03a3a"
 _INK = "#0a0b0c"  # stands for the page's text colour
-_CURVE_POINTS, _MAP_POINTS, _MAPPING_POINTS, _TIME_POINTS = 300, 400, 2000, 2000
+_CURVE_POINTS, _MAP_POINTS, _MAPPING_POINTS, _TIME_POINTS = 300, 600, 2000, 2000
+_DOTTED = 200  # so few points on a line are dotted too
 _ROOM = 0.35  # of the place's extent is shown around it; estimates further out are counted, not shown
 
 
@@ -117,7 +118,7 @@ def errors_over_time(position_m: np.ndarray, rotation_deg: np.ndarray, queries: 
             x, y = x[kept], y[kept]
         else:
             x, y = time.broken(x), time.broken(y)
-        few = len(kept) <= _MAP_POINTS
+        few = len(kept) <= _DOTTED
         axes.plot(x, y, color=colour, linewidth=0.9, marker="." if few else None, markersize=2.5)
         axes.plot(
             time.places[lost], np.full(lost.sum(), 0.96), "x", color=BAD, markersize=4, transform=axes.get_xaxis_transform()
@@ -152,7 +153,7 @@ def _draw_walk(axes: Axes, mapping: Frames, plane: list[int]) -> None:
     kept = even_sample(len(time.rows), _MAPPING_POINTS)
     centers = mapping.poses.centers_m[time.rows][:, plane]
     line = time.broken(centers) if len(kept) == len(time.rows) else centers[kept]
-    dots = "o" if len(kept) <= _MAP_POINTS else None  # a photo alone between two breaks has no line
+    dots = "o" if len(kept) <= _DOTTED else None  # a photo alone between two breaks has no line
     axes.plot(line[:, 0], line[:, 1], marker=dots, markersize=2.2, markeredgewidth=0, color=_INK, alpha=0.22, linewidth=3)
 
 

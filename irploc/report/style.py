@@ -42,9 +42,10 @@ td.best { background: var(--best); color: var(--best-ink); font-weight: 700; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .8rem; display: flex;
   flex-wrap: wrap; gap: .8rem; align-items: flex-start; }
 figure { margin: 0; }
-.card figure { width: 130px; }
-.card figure.query { width: 180px; }
-.neighbours { display: flex; flex-wrap: wrap; gap: .6rem; flex: 1 1 300px; border-left: 3px solid var(--line);
+.card figure.query { width: 190px; }
+.cards.bare { grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); }
+.neighbours { display: grid; grid-template-columns: repeat(5, minmax(0, 160px)); gap: .6rem; flex: 1 1 300px;
+  border-left: 3px solid var(--line);
   padding-left: .8rem; }
 .card img, .placeholder { display: block; width: 100%; border-radius: 5px; background: var(--line); }
 .placeholder { aspect-ratio: 4 / 3; display: grid; place-items: center; text-align: center; font-size: .78rem;
@@ -56,10 +57,11 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; 
 dt { color: var(--quiet); }
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 640px) {
-  .card figure { width: calc(33.3% - .4rem); }
+  .neighbours { grid-template-columns: repeat(3, 1fr); }
   .card figure.query { width: 100%; display: flex; gap: .8rem; }
   .card figure.query > :first-child { width: 55%; }
   .neighbours { border-left: 0; padding-left: 0; flex-basis: 100%; }
+  .cards.bare { grid-template-columns: 1fr; }
   .chips { flex-wrap: nowrap; overflow-x: auto; } .chips button { white-space: nowrap; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
 }

@@ -218,7 +218,7 @@ def test_several_prediction_files_stand_side_by_side(files: tuple[Path, Path]) -
     result = run("--predictions", predictions, "--predictions", other, "--ground-truth", truth, "--report", page)
     assert result.exit_code == 0, result.output
     assert str(other) in result.output
-    assert "No neighbours known." in page.read_text()
+    assert "photo not found" in page.read_text()
     twice = run("--predictions", predictions, "--predictions", predictions, "--ground-truth", truth)
     assert "is given twice" in refused(twice)
 

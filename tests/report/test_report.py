@@ -249,7 +249,8 @@ def test_poses_of_another_tool_have_no_neighbours_and_no_mapping_photos(tmp_path
     true = walk(6)
     bare = MethodResult(PoseEstimates.of_poses(true), score_poses(true, true))
     text = render_page(Evaluation("toy", "gt.txt", None, frames_of(true, tmp_path, "test"), {"hloc": bare}), quiet=True)
-    assert "No neighbours known." in text
+    assert "most similar" not in text
+    assert 'class="cards bare"' in text
     assert "Grey: mapping photos" not in text
 
 
