@@ -14,6 +14,7 @@ from irploc.geometry.averaging import average_poses
 from irploc.retrieval.index import PlaceIndex
 
 BDI_RIDGE = 1e-6
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,11 @@ class Bdi(Interpolation):
 
     def weights(self, queries: np.ndarray, rows: np.ndarray, similarities: np.ndarray) -> np.ndarray:
         """Solutions of (G + ridge I) w = 1, normalised; equal weights where a query equals all its neighbours."""
-        differences = (self.index.vectors[rows] - queries[:, None]).astype(np.float64)
-        gram = differences @ differences.transpose(0, 2, 1)
+        gram = np.empty((*rows.shape, rows.shape[1]))
+        for start in range(0, len(rows), _CHUNK):  # bounds the memory for the gathered neighbours
+            part = slice(start, start + _CHUNK)
+            differences = self.index.vectors[rows[part]] - queries[part, None]
+            gram[part] = differences @ differences.transpose(0, 2, 1)
         gram[:, np.arange(self.k), np.arange(self.k)] += BDI_RIDGE
         solution = np.linalg.solve(gram, np.ones((*rows.shape, 1)))[..., 0]
         return solution / solution.sum(axis=1, keepdims=True)

@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_leaves_the_old_store_valid(path: Path, tmp_path: P
     make_scene(tmp_path, train=60, test=5)
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tiny_place import TinyEncoder; from irploc.scene import Scene\n"
         "from irploc.errors import BadInput; from irploc.retrieval.embed import embed_scene\n"
         "from irploc.retrieval.plan import EmbedOptions\n"

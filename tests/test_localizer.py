@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_place import TinyEncoder
+
+from irploc import Localizer
+from irploc.encoders import ENCODERS, EncoderEntry
+from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
+from irploc.estimators.build import available_methods, default_method, open_place
+from irploc.retrieval.embed import embed_scene
+from irploc.retrieval.plan import EmbedOptions
+from irploc.scene import Scene
+from irploc.workspace import Workspace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_encoder() -> Iterator[None]:
+    if "tiny" not in ENCODERS:
+        ENCODERS.register("tiny")(EncoderEntry(lambda name, options: TinyEncoder(), 16, "test"))
+    yield
+    ENCODERS._entries.pop("tiny")
+
+
+@pytest.fixture(scope="module")
+def scene(toy_scene: Path) -> Scene:
+    return Scene.load(toy_scene)
+
+
+@pytest.fixture(scope="module")
+def workspace(toy_scene: Path, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    home = Workspace(tmp_path_factory.mktemp("workspace"))
+    embed_scene(scene, toy_scene, home.embeddings("toy"), TinyEncoder(), EmbedOptions(augmentations=1, dtype="float32"))
+    return home
+
+
+@pytest.fixture(scope="module")
+def localizer(workspace: Workspace) -> Localizer:
+    return Localizer.open(method="nearest", workspace=workspace.root)
+
+
+def test_a_mapping_photo_is_found_at_its_own_pose(localizer: Localizer, scene: Scene) -> None:
+    rows = np.flatnonzero(scene.frames.splits == "train")[:5]
+    answers = localizer.localize([scene.frames.images[row] for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        assert np.allclose(answer.pose.centers_m[0], scene.frames.poses.centers_m[row])
+        assert answer.neighbours[0][0] == scene.frames.names[row]
+        assert answer.neighbours[0][1] == pytest.approx(1, abs=1e-4)
+
+
+def test_the_json_has_the_promised_fields_and_its_two_poses_agree(localizer: Localizer, scene: Scene) -> None:
+    answer = localizer.localize([scene.frames.images[0]])[0].to_json()
+    fields = "image status method scene center_m world_from_cam_wxyz cam_from_world confidence neighbours timing_ms"
+    assert list(answer) == fields.split()
+    assert list(answer["timing_ms"]) == ["decode", "encode", "estimate"]
+    assert (answer["status"], answer["method"], answer["scene"], answer["confidence"]) == ("ok", "nearest", "toy", None)
+    from irploc.geometry import rotations
+
+    qvec, tvec = answer["cam_from_world"]["qvec_wxyz"], answer["cam_from_world"]["tvec_m"]
+    assert np.allclose(rotations.rotate(qvec, answer["center_m"]) + tvec, 0, atol=1e-12), "the centre maps to the origin"
+    assert np.allclose(rotations.conjugate(qvec), answer["world_from_cam_wxyz"])
+
+
+def test_paths_pil_images_and_arrays_give_the_same_answer(localizer: Localizer, scene: Scene) -> None:
+    path = scene.frames.images[-1]
+    photo = Image.open(path)
+    answers = localizer.localize([path, str(path), photo, np.asarray(photo.convert("RGB"))])
+    centers = np.concatenate([answer.pose.centers_m for answer in answers])
+    assert np.allclose(centers, centers[0], atol=1e-6)
+
+
+def test_photos_of_many_sizes_are_answered_in_order(localizer: Localizer, scene: Scene, tmp_path: Path) -> None:
+    paths = []
+    for number, row in enumerate([0, 9, 4, 17]):
+        photo = Image.open(scene.frames.images[row]).resize((96 + 8 * (number % 3), 72))
+        paths.append(tmp_path / f"{number}.png")
+        photo.save(paths[-1])
+    answers = localizer.localize(paths)
+    assert [answer.image for answer in answers] == [str(path) for path in paths]
+    assert [answer.neighbours[0][0] for answer in answers] == [scene.frames.names[row] for row in (0, 9, 4, 17)]
+
+
+def test_an_unreadable_photo_does_not_stop_the_others(localizer: Localizer, scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "note.jpg").write_text("not an image")
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    good = scene.frames.images[3]
+    answers = list(localizer.localize_many([good, tmp_path / "note.jpg", tmp_path / "dot.png", tmp_path / "gone.jpg", good]))
+    assert [isinstance(answer, IrplocError) for answer in answers] == [False, True, True, True, False]
+    assert "is not an image" in str(answers[1])
+    assert "1x1" in str(answers[2])
+    assert "no image" in str(answers[3])
+    with pytest.raises(BadInput, match="not an image"):
+        localizer.localize([tmp_path / "note.jpg"])
+
+
+def test_a_float_array_is_refused_with_its_shape(localizer: Localizer) -> None:
+    with pytest.raises(BadInput, match="float64 array of shape"):
+        localizer.localize([np.zeros((72, 96, 3))])
+
+
+def test_changed_weights_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TinyEncoder, "weights_sha256", "0123456789abcdef")
+    with pytest.raises(Mismatch, match="those here are 0123456789ab"):
+        Localizer.open("toy", method="nearest", workspace=workspace.root)
+
+
+def test_without_a_model_the_default_is_bdi_with_a_k_that_fits(workspace: Workspace) -> None:
+    place = open_place(workspace, "toy")
+    assert default_method(place) == "bdi:k=24", "the toy place has 24 mapping photos, fewer than 25"
+    assert available_methods(place) == ["nearest", "ewb", "csi", "bdi:k=24"]
+    place.store.close()
+
+
+def test_an_unknown_scene_or_method_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(NotFound, match="no embeddings file"):
+        Localizer.open("elsewhere", workspace=workspace.root)
+    with pytest.raises(NotFound, match="unknown method"):
+        Localizer.open("toy", method="magic", workspace=workspace.root)
+
+
+def test_the_embeddings_are_free_for_writing_while_a_localizer_is_open(
+    localizer: Localizer, workspace: Workspace, scene: Scene, toy_scene: Path
+) -> None:
+    report = embed_scene(
+        scene, toy_scene, workspace.embeddings("toy"), TinyEncoder(), EmbedOptions(augmentations=1, dtype="float32")
+    )
+    assert report.embedded == 0
+    assert localizer.localize([scene.frames.images[0]])[0].status == "ok"
