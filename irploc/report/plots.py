@@ -125,7 +125,7 @@ def errors_over_time(position_m: np.ndarray, rotation_deg: np.ndarray, queries: 
         )
         if np.isfinite(values).any():
             axes.axhline(float(np.nanmedian(values)), color=_INK, alpha=0.5, linewidth=0.7, linestyle=(0, (4, 3)))
-            axes.set_ylim(0.8 * float(np.nanmin(values)), 1.25 * float(np.nanmax(values)))
+            axes.set_ylim(0.5 * float(np.nanquantile(values, 0.01)), 1.25 * float(np.nanmax(values)))
             axes.set_yscale("log")
             _plain_log_ticks(axes.yaxis)
         axes.set_ylabel(label)

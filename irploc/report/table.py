@@ -143,7 +143,7 @@ def markdown(evaluation: Evaluation) -> str:
     """A Markdown document: what was measured, the table with the best values bold, and the notes."""
     table = summary_table(evaluation)
     lines = [f"# {_escaped(evaluation.scene)}", "", _escaped(describe(evaluation)), ""]
-    lines.append("| " + " | ".join(" ".join(filter(None, heading)) for heading in table.headings) + " |")
+    lines.append("| " + " | ".join(" ".join(filter(None, heading)).replace("- ", "") for heading in table.headings) + " |")
     lines.append("|---" + "|--:" * (len(table.headings) - 1) + "|")
     for row, cells in enumerate(table.rows):
         shown = [f"`{cells[0].replace('|', chr(92) + '|')}`"]
