@@ -1,6 +1,6 @@
 """Frozen image encoders; importing this package registers all of them."""
 
-from irploc.encoders import backbones, netvlad, onnx
+from irploc.encoders import backbones, densevlad, netvlad, onnx
 from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, create_encoder
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "EncoderOptions",
     "backbones",
     "create_encoder",
+    "densevlad",
     "netvlad",
     "onnx",
 ]
