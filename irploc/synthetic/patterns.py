@@ -150,6 +150,18 @@ def fabric(colour: Colour, accent: Colour | None = None) -> Material:
     return paint
 
 
+def ribbed(colour: Colour, period_m: float, depth: float = 0.3) -> Material:
+    """Upright folds or ribs, shaded as if lit from one side: curtains, radiators."""
+
+    def paint(patch: Patch) -> np.ndarray:
+        u, v = patch.grid()
+        phase = 2 * np.pi * (u + 0 * v + 0.25 * period_m * patch.noise((0.2, 2.5), 2)) / period_m
+        folds = depth * (np.sin(phase) + 0.3 * np.sin(2 * phase + 1)) if patch.density * period_m > 2 else 0 * phase
+        return _tinted(colour, folds + 0.06 * patch.noise(0.1, 4, key=1))
+
+    return paint
+
+
 def tiles(colours: tuple[Colour, ...], size_m: float, grout: Colour = (0.75, 0.73, 0.7)) -> Material:
     """Square tiles whose colours are drawn at random from a few."""
 

@@ -7,13 +7,14 @@ import pytest
 
 from irploc.geometry.cameras import Camera, cam_from_world, world_from_cam
 from irploc.geometry.poses import Poses
-from irploc.synthetic.place import PlaceOptions, build_places
+from irploc.synthetic.place import Place, PlaceOptions, build_places
 from irploc.synthetic.raycast import Geometry
 from irploc.synthetic.surfaces import Box, Patch, Surface, box_surfaces, on_wall
 
 # Looks along +y from the origin: right is +x, down is -z.
 NORTHWARD = Poses.from_matrices([[[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]]])
 CAMERA = Camera("SIMPLE_PINHOLE", 40, 30, (20.0, 20.0, 15.0))
+OPTIONS = PlaceOptions(width=160, height=120)
 
 
 def plain(patch: Patch) -> np.ndarray:
@@ -100,9 +101,13 @@ def test_the_corner_of_a_turned_box_is_where_the_camera_model_projects_it() -> N
         assert seen.surface[int(y - 4 * inward), int(x)] in (-1, 4, 5)  # beyond it: the lid, the base, or nothing
 
 
-def test_depth_of_one_view_lands_on_the_surfaces_of_another() -> None:
-    options = PlaceOptions(width=160, height=120)
-    (by_day, _), camera = build_places(options), options.camera
+@pytest.fixture(scope="module")
+def by_day() -> Place:
+    return build_places(OPTIONS)[0]
+
+
+def test_depth_of_one_view_lands_on_the_surfaces_of_another(by_day: Place) -> None:
+    options, camera = OPTIONS, OPTIONS.camera
     first, second = options.poses[[20]], options.poses[[24]]
     depth = by_day.depth_m(camera, first).astype(np.float64)
     pixels = np.stack(np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5), axis=-1).reshape(-1, 2)
@@ -122,11 +127,10 @@ def test_depth_of_one_view_lands_on_the_surfaces_of_another() -> None:
     assert difference < 0.35 * shuffled
 
 
-def test_every_rendered_depth_lies_on_the_plane_of_the_surface_it_was_found_on() -> None:
-    options = PlaceOptions(width=48, height=36)
-    by_day, camera, pose = build_places(options)[0], options.camera, options.poses[[7]]
+def test_every_rendered_depth_lies_on_the_plane_of_the_surface_it_was_found_on(by_day: Place) -> None:
+    camera, pose = OPTIONS.camera, OPTIONS.poses[[7]]
     seen = by_day.geometry.cast_rays(camera, pose)
-    pixels = np.stack(np.meshgrid(np.arange(48) + 0.5, np.arange(36) + 0.5), axis=-1).reshape(-1, 2)
+    pixels = np.stack(np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5), axis=-1).reshape(-1, 2)
     points = world_from_cam(camera.unproject(pixels, seen.depth_m.ravel()), pose)
     numbers = seen.surface.ravel()
     offsets = np.einsum("nk,nk->n", points - by_day.geometry.origins[numbers], by_day.geometry.normals[numbers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,12 @@ def test_photos_show_something_neither_black_nor_burnt_out(frames) -> None:
 
 
 def test_the_same_seed_gives_the_same_photos_and_another_seed_others(frames) -> None:
-    again = list(render_place(TINY))
-    for (image, depth), (image_again, depth_again) in zip(frames, again, strict=True):
+    again = list(islice(render_place(TINY), 3))
+    for (image, depth), (image_again, depth_again) in zip(frames, again, strict=False):
         assert np.array_equal(image, image_again)
         assert np.array_equal(depth, depth_again)
-    other = PlaceOptions(width=64, height=48, mapping_frames=8, test_frames=4, seed=1)
+    assert len(again) == 3
+    other = PlaceOptions(width=64, height=48, mapping_frames=1, test_frames=0, seed=1)
     assert not np.array_equal(next(iter(render_place(other)))[0], frames[0][0])
 
 
@@ -93,17 +95,13 @@ def test_a_written_place_is_a_scene_with_exact_poses(tmp_path: Path, frames) -> 
     position_m, rotation_deg = pose_errors(loaded.frames.poses, TINY.poses)
     assert position_m.max() < 1e-9
     assert rotation_deg.max() < 1e-6
+    known = scene_of_place(tmp_path / "attic", TINY)  # without rendering
+    assert known.mapping_fingerprint == loaded.mapping_fingerprint
+    assert known.frames.images == loaded.frames.images
+    assert known.source == loaded.source
     with Image.open(loaded.frames.images[8]) as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image).astype(float) - frames[8][0]).mean() < 6
-
-
-def test_the_scene_can_be_known_without_rendering(tmp_path: Path) -> None:
-    written = write_place(tmp_path / "attic", TINY)
-    known = scene_of_place(tmp_path / "attic", TINY)
-    assert known.mapping_fingerprint == written.mapping_fingerprint
-    assert known.frames.images == written.frames.images
-    assert known.source == written.source
 
 
 def test_impossible_sizes_and_counts_are_refused() -> None:
