@@ -20,6 +20,7 @@ from irploc.errors import BadInput, summarize
 
 POWER = 3.0
 _FLOOR = 1e-6
+_RANDOM_GAIN = 1.5  # with 2, features of a random EfficientNet-B7 reach 1e5 and rounding alone changes the vector
 _URL = "https://download.pytorch.org/models/"
 _CLASSIFIER = ("avgpool", "dropout", "fc", "classifier", "aux1", "aux2")
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -146,7 +147,7 @@ def random_state_dict(backbone: Backbone, seed: int) -> dict[str, torch.Tensor]:
 
 def _random(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if like.ndim > 1:
-        return he_normal(like.shape, generator)
+        return he_normal(like.shape, generator, _RANDOM_GAIN)
     one = name.endswith(("running_var", "weight"))
     return torch.full(like.shape, 1 if one else 0, dtype=like.dtype)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions
+from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, check_images
 from irploc.encoders.dense_sift import DIMENSION, DenseSiftOptions, dense_root_sift
 from irploc.errors import BadInput, Mismatch
 
@@ -86,6 +86,7 @@ class DenseVlad(Encoder):
         """(B, dimension) float32 unit vectors; raises ValueError before ``fit`` or ``load_state``."""
         if not self.dimension:
             raise ValueError("densevlad is not fitted")
+        check_images(images_BCHW, self.minimum_side)
         if not len(images_BCHW):
             return torch.empty(0, self.dimension)
         with self._workers() as pool:

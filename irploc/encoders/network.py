@@ -103,7 +103,7 @@ class NetworkEncoder(Encoder):
         return described_BK
 
 
-def he_normal(shape: torch.Size | tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Random weights that keep the scale of activations through layers with ReLU; the first axis is the output's."""
+def he_normal(shape: torch.Size | tuple[int, ...], generator: torch.Generator, gain: float = 2.0) -> torch.Tensor:
+    """Random weights of variance gain / fan-in, the first axis being the output's; 2 keeps the scale through ReLUs."""
     fan_in = torch.Size(shape[1:]).numel()
-    return torch.empty(shape).normal_(0.0, (2.0 / fan_in) ** 0.5, generator=generator)
+    return torch.empty(shape).normal_(0.0, (gain / fan_in) ** 0.5, generator=generator)

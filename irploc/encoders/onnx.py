@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, unit_rows
+from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, check_images, unit_rows
 from irploc.errors import BadInput, NotFound
 
 INSTALL = "pip install 'irploc[onnx]'"
@@ -52,6 +52,7 @@ class OnnxEncoder(Encoder):
 
     def encode(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, dimension) float32 unit vectors; raises BadInput where the file cannot take the image or gives NaN."""
+        check_images(images_BCHW, self.minimum_side)
         pixels_BCHW = self._preprocess(images_BCHW)
         step = self._batch or max(1, len(pixels_BCHW))
         parts = [self._encode_group(pixels_BCHW[i : i + step]) for i in range(0, len(pixels_BCHW), step)]
