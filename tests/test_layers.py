@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
-    {"registry", "config", "geometry", "provenance", "torchvision_safe"},
+    {"registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe"},
     {"scene", "images"},
     {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture"},
     {"encoders"},
@@ -54,7 +54,9 @@ def test_every_part_stands_on_a_floor() -> None:
     assert parts <= set(FLOOR_OF), f"give {parts - set(FLOOR_OF)} a floor"
 
 
-@pytest.mark.parametrize("module", [path for path in MODULES if path.parent != PACKAGE or path.name != "__init__.py"], ids=str)
+@pytest.mark.parametrize(
+    "module", [path for path in MODULES if path.parent != PACKAGE or path.name != "__init__.py"], ids=str
+)
 def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
     part = part_of(module)
     for other in imported_parts(module) - {part}:
@@ -66,7 +68,9 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
     [("torchvision", "torchvision_safe.py"), ("h5py", "retrieval/store.py"), ("faiss", "retrieval/index.py")],
 )
 def test_a_library_with_one_home_is_imported_there_only(library: str, home: str) -> None:
-    users = {str(path.relative_to(PACKAGE)) for path in MODULES if library in {n.split(".")[0] for n in imported_names(path)}}
+    users = {
+        str(path.relative_to(PACKAGE)) for path in MODULES if library in {n.split(".")[0] for n in imported_names(path)}
+    }
     assert users == {home}
 
 

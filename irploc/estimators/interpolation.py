@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, Query
 from irploc.geometry.averaging import average_poses
@@ -126,8 +127,8 @@ class Bdi(Interpolation):
         gram = np.empty((*rows.shape, rows.shape[1]))
         for start in range(0, len(rows), _CHUNK):  # bounds the memory for the gathered neighbours
             part = slice(start, start + _CHUNK)
-            differences = self.index.vectors[rows[part]] - queries[part, None]
-            gram[part] = differences @ differences.transpose(0, 2, 1)
+            differences = torch.from_numpy(self.index.vectors[rows[part]] - queries[part, None])
+            gram[part] = torch.bmm(differences, differences.transpose(1, 2)).numpy()  # numpy's threads fight the encoder's
         gram[:, np.arange(self.k), np.arange(self.k)] += BDI_RIDGE
         solution = np.linalg.solve(gram, np.ones((*rows.shape, 1)))[..., 0]
         return solution / solution.sum(axis=1, keepdims=True)

@@ -1,0 +1,240 @@
+"""`irploc scene import`, `export` and `info`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from irploc.cli.common import FILE, FOLDER, PATH, note, workspace_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from irploc.readers import Imported
+    from irploc.scene import Scene
+
+
+@click.group()
+def scene() -> None:
+    """Import, export and inspect scenes."""
+
+
+@scene.command("import")
+@click.argument("format_name", metavar="FORMAT")
+@click.argument("path", type=PATH)
+@click.option("--out", type=FOLDER, required=True, help="Scene folder to write, scenes/NAME for example.")
+@click.option("--name", help="Of the scene.  [default: the last part of --out]")
+@click.option("--images", type=FOLDER, help="Folder with the photos, where the format does not say.")
+@click.option("--ground-truth", type=FILE, help="7-Scenes: pseudo ground truth to use instead of the original poses.")
+@click.option("--convention", default="world_from_cam", show_default=True, help="Of a csv table; see docs/conventions.md.")
+@click.option("--train-list", type=FILE, help="Names of the mapping photos, one a line; the others test.")
+@click.option("--test-list", type=FILE, help="Names of the test photos, one a line; the others map.")
+@click.option(
+    "--split", "split_kind", help="blocks, modulo, sequence or fraction.  [default: the dataset's own, else all map]"
+)
+@click.option("--block-size", default=100, show_default=True, help="Frames a block, with --split blocks.")
+@click.option("--modulo", default=3, show_default=True, help="N of --split modulo.")
+@click.option("--test-sequences", help="Comma-separated, with --split sequence.  [default: the last]")
+@click.option("--test-fraction", default=0.2, show_default=True, help="With --split fraction.")
+@click.option("--seed", default=0, show_default=True, help="With --split fraction.")
+@click.option("--force", is_flag=True, help="Overwrite a scene that is there.")
+def import_scene(
+    format_name: str,
+    path: Path,
+    out: Path,
+    name: str | None,
+    images: Path | None,
+    ground_truth: Path | None,
+    convention: str,
+    force: bool,
+    **splitting: Any,
+) -> None:
+    """Turn a dataset at PATH into a scene folder.
+
+    FORMAT is 7scenes, cambridge, colmap, nerfstudio, tum or csv. The photos stay where they are.
+    """
+    from irploc.errors import BadInput
+    from irploc.readers import READERS, ReadOptions
+    from irploc.scene import Scene
+
+    reader = READERS.get(format_name)
+    if ground_truth and format_name != "7scenes":
+        raise BadInput("--ground-truth is for 7scenes only")
+    if (out / "scene.toml").exists() and not force:
+        raise BadInput(f"{out} holds a scene already: choose another --out, or give --force to overwrite it")
+    imported = reader(path, ReadOptions(ground_truth, images, convention))
+    imported = _split(imported, **splitting)
+    made = Scene(
+        name=name or out.absolute().name,
+        image_root=imported.image_root.absolute(),
+        frames=imported.frames,
+        cameras=imported.cameras,
+        ground_truth=imported.ground_truth,
+        source=format_name,
+        units=imported.units,
+        rejected=imported.rejected,
+    )
+    made.save(out)
+    click.echo(f"{out}: {_counts(made)}, ground truth: {made.ground_truth}")
+    if made.rejected:
+        first = made.rejected[0]
+        note(f"{len(made.rejected)} images rejected; first: {first.image}: {first.reason} (all in {out / 'rejected.csv'})")
+
+
+def _split(
+    imported: Imported,
+    train_list: Path | None,
+    test_list: Path | None,
+    split_kind: str | None,
+    block_size: int,
+    modulo: int,
+    test_sequences: str | None,
+    test_fraction: float,
+    seed: int,
+) -> Imported:
+    """The frames split as asked; by the dataset itself when nothing is asked."""
+    from irploc import splits
+    from irploc.errors import BadInput
+    from irploc.readers.lists import split_by_lists
+    from irploc.scene import Rejected
+
+    frames = imported.frames
+    if (train_list or test_list) and split_kind:
+        raise BadInput("give either --split or lists, not both")
+    if train_list or test_list:
+        listed = split_by_lists(frames, train_list, test_list)
+        left_out = [
+            Rejected(frames.names[row], int(frames.indices[row]), "in neither list")
+            for row in range(len(frames))
+            if not listed.listed[row]
+        ]
+        chosen = replace(frames, splits=listed.splits)[listed.listed]
+        return replace(imported, frames=chosen, rejected=(*imported.rejected, *left_out))
+    makers = {
+        "blocks": lambda: splits.by_blocks(frames, block_size),
+        "modulo": lambda: splits.by_modulo(frames, modulo),
+        "sequence": lambda: splits.by_sequence(frames, test_sequences.split(",") if test_sequences else None),
+        "fraction": lambda: splits.by_fraction(frames, test_fraction, seed),
+    }
+    if split_kind is None:
+        return imported
+    if split_kind not in makers:
+        raise BadInput(f"unknown --split {split_kind!r}, choose one of {', '.join(makers)}")
+    return replace(imported, frames=replace(frames, splits=makers[split_kind]()))
+
+
+@scene.command("export")
+@click.argument("scene_name", metavar="SCENE")
+@click.option("--format", "format_name", required=True, help="colmap, nerfstudio, tum, csv or 7scenes.")
+@click.option("--out", type=PATH, required=True, help="Folder to write; for csv and tum a file.")
+@click.pass_context
+def export_scene(ctx: click.Context, scene_name: str, format_name: str, out: Path) -> None:
+    """Write a scene's poses in another format; photos are not copied."""
+    from irploc.readers.writers import WRITERS
+
+    loaded = workspace_of(ctx).load_scene(scene_name)
+    WRITERS.get(format_name)(loaded, out)
+    click.echo(f"{out}: {len(loaded.frames)} poses of {loaded.name} as {format_name}")
+
+
+@scene.command("info")
+@click.argument("scene_name", metavar="SCENE")
+@click.option("--picture", type=FILE, help="Top view as PNG.  [default: reports/<scene>-top.png]")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+@click.pass_context
+def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_json: bool) -> None:
+    """Show counts, extent, cameras, ground truth and missing files, and draw a top view."""
+    from irploc.scene_picture import write_top_view
+
+    workspace = workspace_of(ctx)
+    loaded = workspace.load_scene(scene_name)
+    path = picture or workspace.root / "reports" / f"{loaded.name}-top.png"
+    write_top_view(loaded, path)
+    facts = {**_facts(loaded), "picture": str(path)}
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    unit = "m" if loaded.units == "metres" else f"({loaded.units})"
+    click.echo(f"{loaded.name}: {_counts(loaded)}, from {loaded.source}")
+    click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
+    click.echo(f"  extent        {' x '.join(f'{value:.2f}' for value in facts['extent_m'])} {unit} (x, y, z)")
+    for sequence in facts["sequences"]:
+        length = f"{sequence['path_m']:.1f} {unit} long"
+        click.echo(f"  sequence      {sequence['name'] or '(one)'}: {sequence['images']} images, {length}")
+    for camera in facts["cameras"]:
+        click.echo(f"  camera        {camera['name']}: {camera['words']}, {camera['images']} images")
+    for reason, count in facts["rejected"].items():
+        click.echo(f"  rejected      {count}: {reason}")
+    if facts["missing_files"]:
+        click.echo(f"  missing files {facts['missing_files']} of {len(loaded.frames)}; first: {facts['first_missing']}")
+    else:
+        click.echo("  missing files none")
+    click.echo(f"  top view      {path}")
+
+
+def _facts(loaded: Scene) -> dict[str, Any]:
+    """What `scene info` tells, as plain values."""
+    from collections import Counter
+
+    import numpy as np
+
+    frames = loaded.frames
+    missing = [str(image) for image in frames.images if not image.is_file()]
+    used = Counter(frames.cameras)
+    return {
+        "name": loaded.name,
+        "images": len(frames),
+        "splits": dict(Counter(frames.splits.tolist())),
+        "units": loaded.units,
+        "ground_truth": loaded.ground_truth,
+        "source": loaded.source,
+        "extent_m": np.ptp(frames.poses.centers_m, axis=0).tolist(),
+        "sequences": [
+            {
+                "name": name,
+                "images": int((frames.sequences == name).sum()),
+                "path_m": _path_length(loaded, frames.sequences == name),
+            }
+            for name in sorted(set(frames.sequences))
+        ],
+        "cameras": _camera_facts(loaded, used),
+        "rejected": dict(Counter(item.reason for item in loaded.rejected)),
+        "missing_files": len(missing),
+        "first_missing": missing[0] if missing else None,
+    }
+
+
+def _camera_facts(loaded: Scene, used: dict[str, int]) -> list[dict[str, Any]]:
+    import math
+
+    rows = []
+    for name, camera in loaded.cameras.items():
+        fx, _ = camera.focal_px
+        view_deg = math.degrees(2 * math.atan(camera.width / 2 / fx))
+        words = f"{camera.model} {camera.width}x{camera.height}, focal {fx:.1f} px, {view_deg:.0f} deg across"
+        rows.append(
+            {"name": name, "model": camera.model, "images": used.get(name, 0), "words": words, "params": camera.params}
+        )
+    if used.get(""):
+        rows.append({"name": "(unknown)", "model": None, "images": used[""], "words": "intrinsics unknown", "params": ()})
+    return rows
+
+
+def _path_length(loaded: Scene, rows: np.ndarray) -> float:
+    import numpy as np
+
+    walk = loaded.frames[rows]
+    ordered = walk.poses.centers_m[np.argsort(walk.indices, kind="stable")]
+    return float(np.linalg.norm(np.diff(ordered, axis=0), axis=1).sum())
+
+
+def _counts(loaded: Scene) -> str:
+    from irploc.scene import SPLITS
+
+    counts = [(int((loaded.frames.splits == split).sum()), split) for split in SPLITS]
+    parts = ", ".join(f"{count} {split}" for count, split in counts if count)
+    return f"{len(loaded.frames)} images ({parts})"

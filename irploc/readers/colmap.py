@@ -1,0 +1,77 @@
+"""COLMAP models, text or binary, read through pycolmap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irploc.errors import BadInput, NotFound
+from irploc.geometry.cameras import CAMERA_MODELS, Camera
+from irploc.geometry.poses import Poses
+from irploc.pycolmap_safe import import_pycolmap
+from irploc.readers.base import READERS, FrameList, Imported, ReadOptions
+
+_PARTS = ("cameras", "images", "points3D")
+
+
+@READERS.register("colmap")
+def read_colmap(path: Path, options: ReadOptions) -> Imported:
+    """A COLMAP model: the folder with ``cameras``, ``images`` and ``points3D`` (binary or text), or one above ``sparse/0``.
+
+    The photos are looked for in ``options.images``, else in an ``images`` folder beside or above the model. The scale is the
+    model's own: metric only if it was made so.
+
+    Raises:
+        NotFound: no model. BadInput: damaged, no image with a pose, or a camera model unknown here.
+    """
+    model = _model_folder(path)
+    pycolmap = import_pycolmap()
+    try:
+        reconstruction = pycolmap.Reconstruction(str(model))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise BadInput(f"{model} is not a readable COLMAP model: {str(error).splitlines()[-1]}") from None
+    root = options.images or _image_folder(model)
+    cameras = {f"camera{number}": _camera(camera, model) for number, camera in sorted(reconstruction.cameras.items())}
+    folders = Counter(Path(image.name).parent.as_posix() for image in reconstruction.images.values())
+    frames, qvec, tvec = FrameList(root), [], []
+    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
+        if not image.has_pose:
+            frames.reject(image.name, "not registered in the model")
+            continue
+        cam_from_world = image.cam_from_world()
+        x, y, z, w = cam_from_world.rotation.quat
+        qvec.append([w, x, y, z])
+        tvec.append(cam_from_world.translation)
+        folder = Path(image.name).parent.as_posix()
+        frames.add(root / image.name, folder if len(folders) > 1 else "", f"camera{image.camera_id}")
+    poses = Poses.from_cam_from_world(np.array(qvec).reshape(-1, 4), np.array(tvec).reshape(-1, 3))
+    return Imported(
+        frames.finish(poses, str(model)), root, cameras, "COLMAP model", tuple(frames.rejected), units="as in the model"
+    )
+
+
+def _model_folder(path: Path) -> Path:
+    for folder in (path, path / "sparse" / "0", path / "sparse", path / "0"):
+        if any(all((folder / f"{part}{suffix}").is_file() for part in _PARTS) for suffix in (".bin", ".txt")):
+            return folder
+    raise NotFound(f"no COLMAP model in {path}: expected cameras, images and points3D as .bin or .txt")
+
+
+def _image_folder(model: Path) -> Path:
+    for folder in (model, model.parent, model.parent.parent):
+        if (folder / "images").is_dir():
+            return folder / "images"
+    return model
+
+
+def _camera(camera: Any, model: Path) -> Camera:
+    name = camera.model_name
+    if name not in CAMERA_MODELS:
+        raise BadInput(f"{model}: camera {camera.camera_id} has model {name}, known are {', '.join(CAMERA_MODELS)}")
+    try:
+        return Camera(name, camera.width, camera.height, tuple(camera.params))
+    except ValueError as error:
+        raise BadInput(f"{model}: camera {camera.camera_id}: {error}") from None
