@@ -11,7 +11,11 @@ from irploc.scene import Frames
 def by_blocks(frames: Frames, block_size: int = 100) -> np.ndarray:
     """Alternating blocks of consecutive frame numbers within each walk, the even blocks train: the honest split."""
     _positive(block_size, "block size")
-    return np.where((_rank_in_sequence(frames) // block_size) % 2 == 0, "train", "test").astype(object)
+    splits = np.where((_rank_in_sequence(frames) // block_size) % 2 == 0, "train", "test").astype(object)
+    if len(frames) and not (splits == "test").any():
+        longest = int(_rank_in_sequence(frames).max()) + 1
+        raise BadInput(f"blocks of {block_size} leave no test image, the longest walk has {longest} frames: lower --block-size")
+    return splits
 
 
 def by_modulo(frames: Frames, modulo: int = 3) -> np.ndarray:

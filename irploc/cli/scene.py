@@ -59,6 +59,7 @@ def import_scene(
     """
     from irploc.errors import BadInput
     from irploc.readers import READERS, ReadOptions
+    from irploc.readers.base import absolute
     from irploc.scene import Scene
 
     reader = READERS.get(format_name)
@@ -70,7 +71,7 @@ def import_scene(
     imported = _split(imported, **splitting)
     made = Scene(
         name=name or out.absolute().name,
-        image_root=imported.image_root.absolute(),
+        image_root=absolute(imported.image_root),
         frames=imported.frames,
         cameras=imported.cameras,
         ground_truth=imported.ground_truth,

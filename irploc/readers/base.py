@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class FrameList:
 
     def add(self, image: Path, sequence: str = "", camera: str = "", split: str = "train", index: int | None = None) -> None:
         """One photo; ``index`` is the number in its name when not given."""
-        self.images.append(image.absolute())
+        self.images.append(absolute(image))
         self.sequences.append(sequence)
         self.indices.append(number_in_name(image.name) if index is None else index)
         self.splits.append(split)
@@ -95,13 +96,18 @@ class FrameList:
         numbered = all(index is not None for index in self.indices)
         return Frames(
             images=tuple(self.images),
-            names=tuple(name_of(image, self.image_root.absolute()) for image in self.images),
+            names=tuple(name_of(image, absolute(self.image_root)) for image in self.images),
             sequences=np.array(self.sequences, dtype=object),
             indices=np.array(self.indices if numbered else range(len(self.images)), dtype=np.int64),
             splits=np.array(self.splits, dtype=object),
             cameras=tuple(self.cameras),
             poses=poses,
         )
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, without ``..``; symbolic links stay."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def number_in_name(name: str) -> int | None:
