@@ -98,17 +98,22 @@ class DenseVlad(Encoder):
         return torch.where(lengths_B1 > 1e-9, rows_BF / lengths_B1.clamp(min=1e-9), constant)
 
     def fit(self, images: Callable[[], Iterator[np.ndarray]], count: int, seed: int) -> None:
-        """Learns vocabulary and projection in two passes over the photos; raises BadInput where there is none."""
+        """Learns vocabulary and projection in two passes over the photos, which may give fewer than ``count``.
+
+        Raises:
+            BadInput: they give none.
+        """
         settings = self.settings
         sample_ND = self._sample(images(), count, seed)
         if count >= settings.few_images:
             self._centres_KD = fit_vocabulary(sample_ND, settings.centres, seed)
             chosen = _spread(images(), count, settings.projected_images)
-            rows_NF = np.stack(self._gather(chosen, lambda image_CHW, _: self._vlad(image_CHW)))
-            mean_F, projection_FD = fit_whitening(rows_NF, settings)
-            if projection_FD.shape[1] >= settings.smallest:
-                self._adopt(self._centres_KD, mean_F, projection_FD)
-                return
+            rows = self._gather(chosen, lambda image_CHW, _: self._vlad(image_CHW))
+            if len(rows) >= settings.few_images:
+                mean_F, projection_FD = fit_whitening(np.stack(rows), settings)
+                if projection_FD.shape[1] >= settings.smallest:
+                    self._adopt(self._centres_KD, mean_F, projection_FD)
+                    return
         self._adopt(fit_vocabulary(sample_ND, settings.few_centres, seed), torch.empty(0), None)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -239,6 +239,12 @@ def test_equal_photos_are_no_trouble():
     assert vectors[0] @ vectors[1] < 0.9
 
 
+def test_photos_that_cannot_be_read_may_be_left_out():
+    made = DenseVlad("densevlad", EncoderOptions(device="cpu"), SMALL)
+    made.fit(lambda: iter(walk(2)), 24, seed=0)
+    assert made.encode(batch(texture(1))).shape == (1, 8 * 128)
+
+
 def test_photos_of_different_sizes_are_fitted_together():
     made = fitted([texture(i, 48 + 8 * (i % 3), 64) for i in range(24)])
     assert made.encode(batch(texture(1, 80, 40))).shape == (1, made.dimension)
