@@ -200,7 +200,7 @@ def fit_vocabulary(descriptors_ND: np.ndarray, centres: int, seed: int) -> torch
     """(K, D) k-means centres; K is ``centres``, or less where there are fewer than eight descriptors for each."""
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if not len(descriptors_ND):
         return torch.full((1, DIMENSION), DIMENSION**-0.5)
