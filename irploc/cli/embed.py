@@ -106,6 +106,7 @@ def index(ctx: click.Context, h5: str, kind: str, out: Path | None) -> None:
 
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         built = build_index(store, kind)
-        path = out or workspace_of(ctx).index(store.header.scene)
+        workspace = workspace_of(ctx)
+        path = out or workspace.index(workspace.place_of_embeddings(store.path, store.header.scene))
         save_index(built, store.header, path)
         click.echo(f"{path}: {kind} index of {len(built.frames)} mapping images, {store.header.dimension} dimensions")

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 @click.argument("scene", required=False)
 @click.option("--split", default="test", show_default=True, help="Which photos are the queries.")
 @click.option("--methods", help="Comma-separated: nearest,bdi:k=25,…  [default: all closed-form ones and the trained]")
-@click.option("--embeddings", type=FILE, help="Embeddings other than the scene's own in the workspace.")
+@click.option(
+    "--embeddings",
+    type=FILE,
+    multiple=True,
+    help="Embeddings other than the scene's own in the workspace; several to compare encoders side by side.",
+)
 @click.option(
     "--predictions",
     type=FILE,
@@ -38,7 +43,7 @@ def evaluate(
     scene: str | None,
     split: str,
     methods: str | None,
-    embeddings: Path | None,
+    embeddings: tuple[Path, ...],
     predictions: tuple[Path, ...],
     ground_truth: str | None,
     json_file: Path | None,
@@ -53,7 +58,7 @@ def evaluate(
     """
     workspace = workspace_of(ctx)
     if predictions:
-        _refuse_together("--predictions", {"SCENE": scene, "--methods": methods, "--embeddings": embeddings})
+        _refuse_together("--predictions", {"SCENE": scene, "--methods": methods, "--embeddings": embeddings or None})
         _refuse_together("--predictions", {"--poses": poses_file})
         if ground_truth is None:
             raise click.UsageError("--predictions needs --ground-truth FILE (or a scene)")
@@ -86,25 +91,29 @@ def _refuse_together(first: str, others: dict[str, object]) -> None:
 
 
 def _evaluate_scene(
-    workspace: Workspace, scene: str, methods: str | None, split: str, embeddings: Path | None
+    workspace: Workspace, scene: str, methods: str | None, split: str, embeddings: tuple[Path, ...]
 ) -> Evaluation:
     from dataclasses import replace
 
     from irploc.errors import NotFound
     from irploc.estimators.build import available_methods, open_place
-    from irploc.evaluation import check_up_to_date, evaluate_place, units_note
+    from irploc.evaluation import check_up_to_date, evaluate_place, side_by_side, units_note
 
     try:
         loaded = workspace.load_scene(scene)
     except NotFound:
-        if not (embeddings or workspace.embeddings(scene)).is_file():
+        if not embeddings and not workspace.embeddings(scene).is_file():
             raise
         loaded = None  # embeddings carry all that is needed
-    place = open_place(workspace, loaded.name if loaded else scene, embeddings)
-    with place.store:
-        if loaded:
-            check_up_to_date(place, loaded)
-        evaluation = evaluate_place(place, _split_methods(methods) if methods else available_methods(place), split)
+    measured = {}
+    for path in embeddings or (workspace.embeddings(loaded.name if loaded else scene),):
+        place = open_place(workspace, scene, path)
+        with place.store:
+            if loaded:
+                check_up_to_date(place, loaded)
+            specs = _split_methods(methods) if methods else available_methods(place)
+            measured[place.store.path.stem] = evaluate_place(place, specs, split)
+    evaluation = side_by_side(measured)
     return replace(evaluation, notes=units_note(loaded)) if loaded else evaluation
 
 

@@ -64,7 +64,8 @@ def train_mlp(
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         data = TrainingSet.from_store(store)
-        path = out or workspace_of(ctx).model(store.header.scene, model)
+        workspace = workspace_of(ctx)
+        path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
     chosen = recipe(
         recipe_name,
         place or place_of(data.poses.centers_m),

@@ -19,7 +19,7 @@ class Place:
     """What methods may use: the embeddings of a scene and the index over its mapping photos.
 
     Attributes:
-        name: of the scene.
+        name: under which its index and models are kept; the scene's, unless it was embedded several times.
         store: open for reading; its header and frames stay readable after ``close``.
         index: over the mapping photos.
         workspace: where models are looked for.
@@ -40,7 +40,7 @@ def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None,
 
     Args:
         workspace: where both are looked for.
-        scene: its name.
+        scene: its name, or that of one of its embeddings files.
         embeddings, index: other places than the workspace's.
 
     Raises:
@@ -48,12 +48,13 @@ def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None,
     """
     store = EmbeddingStore.open(embeddings or workspace.embeddings(scene))
     try:
-        saved = index or workspace.index(scene)
+        name = workspace.place_of_embeddings(store.path, store.header.scene)
+        saved = index or workspace.index(name)
         place_index = load_index(saved, store) if index or saved.is_file() else build_index(store)
     except BaseException:
         store.close()
         raise
-    return Place(scene, store, place_index, workspace)
+    return Place(name, store, place_index, workspace)
 
 
 def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseEstimator:

@@ -1,7 +1,7 @@
 """How far estimates are from the truth: errors, recalls, and the pose files other tools write and read."""
 
 from irploc.evaluation.names import matching_rows
-from irploc.evaluation.place import check_up_to_date, evaluate_place, units_note
+from irploc.evaluation.place import check_up_to_date, evaluate_place, side_by_side, units_note
 from irploc.evaluation.pose_files import NamedPoses, read_pose_file, write_pose_file
 from irploc.evaluation.predictions import evaluate_pose_files
 from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
@@ -20,6 +20,7 @@ __all__ = [
     "matching_rows",
     "read_pose_file",
     "score_poses",
+    "side_by_side",
     "units_note",
     "write_pose_file",
 ]

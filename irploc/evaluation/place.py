@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 
@@ -63,6 +63,31 @@ def _with_neighbours(results: dict[str, MethodResult], query: Query, place: Plac
     }
 
 
+def side_by_side(measured: Mapping[str, Evaluation]) -> Evaluation:
+    """Evaluations of one scene with several encoders as one; methods are then named ``bdi @NAME``.
+
+    Args:
+        measured: name -> evaluation; one alone is given back as it is.
+
+    Raises:
+        Mismatch: when they are not about the same photos.
+    """
+    first, *others = measured.values()
+    if not others:
+        return first
+    for name, other in measured.items():
+        if other.queries.names != first.queries.names or (other.mapping and other.mapping.names) != (
+            first.mapping and first.mapping.names
+        ):
+            raise Mismatch(
+                f"{name} and {next(iter(measured))} hold different photos: embed the same scene with both encoders"
+            )
+    results = {f"{method} @{name}": result for name, part in measured.items() for method, result in part.results.items()}
+    provenance = {f"{fact} @{name}": value for name, part in measured.items() for fact, value in part.provenance.items()}
+    encoders = ", ".join(f"{part.encoder} (@{name})" for name, part in measured.items())
+    return replace(first, results=results, provenance=provenance, encoder=encoders)
+
+
 def units_note(scene: Scene) -> tuple[str, ...]:
     """A sentence where the scene's coordinates are not metres, else nothing."""
     if scene.units == "metres":
@@ -76,8 +101,8 @@ def check_up_to_date(place: Place, scene: Scene) -> None:
     what = None
     if place.store.header.ground_truth != scene.ground_truth:
         what = f"its ground truth was {place.store.header.ground_truth}, now it is {scene.ground_truth}"
-    elif set(embedded.names) != set(now.names):
-        what = f"{len(set(embedded.names) ^ set(now.names))} photos were added or removed"
+    elif changes := set(embedded.names) ^ (set(now.names) - set(place.store.left_out)):
+        what = f"{len(changes)} photos were added or removed"
     elif (changed := _changed_labels(embedded, now)) > 0:
         what = f"{changed} photos have another pose or split"
     if what:

@@ -23,18 +23,17 @@ from irploc.errors import BadInput, IrplocError
 from irploc.images import decode_image, jitter_image, to_array
 from irploc.progress import Progress, progress
 from irploc.retrieval.plan import EmbedOptions, Slot, plan_batches
-from irploc.retrieval.preparation import count_done, drop_frames, prepare_store, readable_frames
+from irploc.retrieval.preparation import drop_frames, prepare_store, readable_frames
 from irploc.retrieval.store import EmbeddingStore, lock
 from irploc.scene import Scene
 
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What a run did: photos embedded now, kept from before, no longer wanted, left out; and encoded versions."""
+    """What a run did: photos embedded now, kept from before, left out as unreadable; and vectors written."""
 
     embedded: int
     kept: int
-    removed: int
     unreadable: tuple[str, ...]
     versions: int
 
@@ -64,31 +63,29 @@ def embed_scene(
             vectors made with other settings. Busy: another process is writing it.
     """
     options = options or EmbedOptions()
-    frames, sizes = readable_frames(scene, options, encoder)
+    readable = readable_frames(scene, options, encoder)
     with lock(path):
-        previous = count_done(path)
-        prepare_store(scene, frames, scene_folder, path, encoder, options, say)
+        prepare_store(scene, readable, scene_folder, path, encoder, options, quiet, say)
         with EmbeddingStore.open_for_writing(path) as store:
             kept = int(store.done.sum())
             if kept and kept < len(store.done):
                 say(f"{kept} of {len(store.done)} images are embedded already, going on with the rest")
-            run = _Run(store, encoder, options, sizes, say)
+            run = _Run(store, encoder, options, readable.sizes, say)
             total = sum(store.versions_of(int(row)) for row in np.flatnonzero(~store.done))
             with progress(f"embedding {scene.name}", total, "images", quiet) as bar:
                 run.everything(bar)
             report = EmbedReport(
                 embedded=int(store.done.sum()) - kept,
                 kept=kept,
-                removed=max(0, previous - kept),
-                unreadable=tuple(store.frames.names[row] for row in run.unreadable),
+                unreadable=(*readable.left_out, *(store.frames.names[row] for row in run.unreadable)),
                 versions=run.encoded,
             )
-        if report.unreadable and options.skip_unreadable:
-            drop_frames(path, report.unreadable)
-    if report.unreadable and not options.skip_unreadable:
+        if run.unreadable and options.skip_unreadable:
+            drop_frames(path, tuple(store.frames.names[row] for row in run.unreadable))
+    if run.unreadable and not options.skip_unreadable:
         raise BadInput(
-            f"{len(report.unreadable)} of {len(frames)} images cannot be read; first: {run.first_problem}; the others are "
-            "embedded: mend them and run again, or leave them out with --skip-unreadable"
+            f"{len(run.unreadable)} of {len(readable.frames)} images cannot be read; first: {run.first_problem}; the others "
+            "are embedded: mend them and run again, or leave them out with --skip-unreadable"
         )
     return report
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,27 @@ from PIL import Image
 from irploc.encoders.base import Encoder
 from irploc.errors import BadInput, IrplocError, Mismatch
 from irploc.images import decode_image, decoded_size, to_array
+from irploc.progress import progress
 from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore, StoreHeader
 from irploc.scene import Frames, Scene
 
 
-def readable_frames(scene: Scene, options: EmbedOptions, encoder: Encoder) -> tuple[Frames, list[tuple[int, int]]]:
-    """The frames to embed with their decoded sizes, after a look at every file."""
+@dataclass(frozen=True)
+class Readable:
+    """The frames to embed, their decoded (width, height), and the names of those left out."""
+
+    frames: Frames
+    sizes: list[tuple[int, int]]
+    left_out: tuple[str, ...]
+
+
+def readable_frames(scene: Scene, options: EmbedOptions, encoder: Encoder) -> Readable:
+    """What can be embedded, after a look at every file.
+
+    Raises:
+        BadInput: photos are missing, or unusable while ``skip_unreadable`` is off; with the count and the first.
+    """
     frames = scene.frames
     if not len(frames):
         raise BadInput(f"scene {scene.name} has no images")
@@ -54,24 +69,35 @@ def readable_frames(scene: Scene, options: EmbedOptions, encoder: Encoder) -> tu
     good = [row for row in range(len(frames)) if row not in problems]
     if not good:
         raise BadInput(f"none of the {len(frames)} images of scene {scene.name} can be used; first: {problems[0]}")
-    return frames[good], [sizes[row] for row in good]
+    return Readable(frames[good], [sizes[row] for row in good], tuple(frames.names[row] for row in problems))
 
 
 def prepare_store(
     scene: Scene,
-    frames: Frames,
+    readable: Readable,
     scene_folder: Path,
     path: Path,
     encoder: Encoder,
     options: EmbedOptions,
+    quiet: bool,
     say: Callable[[str], None],
 ) -> None:
     """Makes the store, or checks that it was made with the same settings and brings it up to date with the scene."""
+    frames = readable.frames
     file_sizes = np.array([image.stat().st_size for image in frames.images], dtype=np.int64)
     if not path.exists():
-        _fit(encoder, frames, options, say)
+        _fit(encoder, frames, options, quiet, say)
         header = _header(scene, scene_folder, encoder, options)
-        EmbeddingStore.create(path, header, frames, scene.cameras, scene.image_root, file_sizes, encoder.state())
+        EmbeddingStore.create(
+            path,
+            header,
+            frames,
+            scene.cameras,
+            scene.image_root,
+            file_sizes,
+            encoder.state(),
+            left_out=readable.left_out,
+        )
         return
     with EmbeddingStore.open(path, complete=False) as store:
         state = store.encoder_state()
@@ -83,7 +109,9 @@ def prepare_store(
         if differences := header.differences(store.header):
             raise Mismatch(f"{path} was made with {', '.join(differences)}: {_WAY_OUT}")
         if not _up_to_date(store, header, frames, file_sizes):
-            EmbeddingStore.create(path, header, frames, scene.cameras, scene.image_root, file_sizes, state, store)
+            EmbeddingStore.create(
+                path, header, frames, scene.cameras, scene.image_root, file_sizes, state, store, readable.left_out
+            )
             _say_changes(store, frames, say)
 
 
@@ -114,21 +142,26 @@ def _say_changes(store: EmbeddingStore, frames: Frames, say: Callable[[str], Non
     )
 
 
-def _fit(encoder: Encoder, frames: Frames, options: EmbedOptions, say: Callable[[str], None]) -> None:
+def _fit(encoder: Encoder, frames: Frames, options: EmbedOptions, quiet: bool, say: Callable[[str], None]) -> None:
     if not encoder.needs_fitting:
         return
     train = frames.of_split("train")
     say(f"fitting {encoder.name} on {len(train)} mapping images")
 
     def images() -> Iterator[np.ndarray]:
-        with ThreadPoolExecutor(options.workers or min(os.cpu_count() or 1, 8)) as pool:
+        with (
+            ThreadPoolExecutor(options.workers or min(os.cpu_count() or 1, 8)) as pool,
+            progress(f"fitting {encoder.name}", len(train), "images", quiet) as bar,
+        ):
             ahead: deque[Future[Image.Image]] = deque()
             for path in train.images:
                 ahead.append(pool.submit(decode_image, path, options.max_side))
                 if len(ahead) > 16:
                     yield from _pixels(ahead.popleft())
+                    bar.advance()
             while ahead:
                 yield from _pixels(ahead.popleft())
+                bar.advance()
 
     encoder.fit(images, len(train), options.seed)
 
@@ -158,13 +191,6 @@ def _header(scene: Scene, scene_folder: Path, encoder: Encoder, options: EmbedOp
     )
 
 
-def count_done(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with EmbeddingStore.open(path, complete=False) as store:
-        return int(store.done.sum())
-
-
 def drop_frames(path: Path, names: tuple[str, ...]) -> None:
     """Rewrites a store without these photos."""
     with EmbeddingStore.open(path, complete=False) as store:
@@ -178,4 +204,5 @@ def drop_frames(path: Path, names: tuple[str, ...]) -> None:
             store.file_sizes[keep],
             store.encoder_state(),
             store,
+            (*store.left_out, *names),
         )

@@ -89,6 +89,7 @@ class EmbeddingStore:
         image_root: what the names are relative to.
         done: (N,) bool, which photos are completely embedded.
         file_sizes: (N,) bytes of each photo when it was embedded.
+        left_out: names of photos of the scene that could not be read and were left out at the user's wish.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -103,6 +104,7 @@ class EmbeddingStore:
         self.frames = _read_frames(file, self.image_root)
         self.done = file["done"][:].astype(bool)
         self.file_sizes = file["file_size"][:]
+        self.left_out: tuple[str, ...] = tuple(json.loads(file.attrs["left_out"]))
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -156,6 +158,7 @@ class EmbeddingStore:
         file_sizes: np.ndarray,
         state: Mapping[str, np.ndarray],
         previous: EmbeddingStore | None = None,
+        left_out: tuple[str, ...] = (),
     ) -> None:
         """Writes a store with nothing done, or with what ``previous`` has done for the same photos, and puts it in place.
 
@@ -169,6 +172,7 @@ class EmbeddingStore:
         try:
             with h5py.File(temporary, "w", **_UNCACHED) as file:
                 _write_structure(file, header, frames, cameras, image_root, file_sizes, state)
+                file.attrs["left_out"] = json.dumps(left_out)
                 if previous is not None:
                     _copy_done(previous, file, frames)
             temporary.replace(path)

@@ -276,3 +276,14 @@ def test_an_automatic_batch_holds_fewer_large_images() -> None:
     assert automatic_batch_size(640, 480) == 8
     assert automatic_batch_size(4000, 3000) == 1
     assert automatic_batch_size(32, 32) == 32
+
+
+def test_photos_left_out_are_remembered_by_name(tmp_path: Path) -> None:
+    scene = make_scene(tmp_path, sizes=((32, 24), (1, 1)))
+    truncate(scene.frames.images[2])
+    report = embed_scene(scene, tmp_path, tmp_path / "x.h5", TinyEncoder(), replace(OPTIONS, skip_unreadable=True))
+    expected = {"frame-001.png", "frame-003.png", "frame-005.png", "frame-007.png", "frame-002.png"}
+    assert set(report.unreadable) == expected
+    with EmbeddingStore.open(tmp_path / "x.h5") as store:
+        assert set(store.left_out) == expected
+        assert not set(store.frames.names) & expected
