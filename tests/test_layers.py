@@ -1,4 +1,4 @@
-"""The layers of docs/architecture: a part imports only parts of a lower floor, or its own."""
+"""The floors of docs/architecture.md: a part imports only parts of a lower floor, or its own."""
 
 from __future__ import annotations
 
