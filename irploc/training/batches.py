@@ -72,16 +72,9 @@ class Batches:
 
     def draw(self, step: int) -> tuple[torch.Tensor, Outputs]:
         """The batch of one step: (B, R) float32 embeddings and their targets."""
-        generator = generator_for(self._seed, step, self._device)
         images = self._images_of(step)
-        embeddings = self._versions(images, generator)
-        targets = {name: values[images] for name, values in self.targets.items()}
-        if self._recipe.blend_images:
-            others = torch.randint(len(self.embeddings), images.shape, generator=generator, device=self._device)
-            share = self._shares(self._recipe.blend_images, generator)
-            embeddings = torch.lerp(embeddings, self._versions(others, generator), share)
-            targets = {name: torch.lerp(values, self.targets[name][others], share) for name, values in targets.items()}
-        return embeddings, targets
+        embeddings = self._versions(images, generator_for(self._seed, step, self._device))
+        return embeddings, {name: values[images] for name, values in self.targets.items()}
 
     def _images_of(self, step: int) -> torch.Tensor:
         """Row numbers: each image once per epoch, in an order of its own; more draws fill the last batch."""
@@ -95,15 +88,11 @@ class Batches:
         return self._order[within * size : (within + 1) * size]
 
     def _versions(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(B, R) a random version of each image, or a blend of two."""
+        """(B, R) a random version of each image, or a point between its plain version and that one."""
         count = self.embeddings.shape[1]
-        first = torch.randint(count, images.shape, generator=generator, device=self._device)
-        drawn = self.embeddings[images, first].float()
-        if not self._recipe.blend_versions:
+        versions = torch.randint(count, images.shape, generator=generator, device=self._device)
+        drawn = self.embeddings[images, versions].float()
+        if not self._recipe.partial_jitter:
             return drawn
-        second = torch.randint(count, images.shape, generator=generator, device=self._device)
-        share = self._shares(self._recipe.blend_versions, generator)
-        return torch.lerp(drawn, self.embeddings[images, second].float(), share)
-
-    def _shares(self, limit: float, generator: torch.Generator) -> torch.Tensor:
-        return limit * torch.rand(self._recipe.batch_size, 1, generator=generator, device=self._device)
+        share = torch.rand(len(images), 1, generator=generator, device=self._device)
+        return torch.lerp(self.embeddings[images, 0].float(), drawn, share)

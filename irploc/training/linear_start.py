@@ -11,25 +11,36 @@ import torch
 from irploc.training.losses import Outputs
 from irploc.training.models import IRPNet, Regressor
 
+GAUSS_SHARES = (0.5 - 0.5 / 3**0.5, 0.5 + 0.5 / 3**0.5)  # exact for second moments of a uniform share
 MARGIN = 4.0  # a carried value stays positive, and so passes the ReLUs unchanged, up to this many times its spread
 
 
-def ridge_map(embeddings_NVR: torch.Tensor, targets_NP: torch.Tensor, penalty: float) -> torch.Tensor:
-    """(R, P) weights of ridge regression without intercept, of centred embeddings and targets.
+def ridge_map(embeddings_NVR: torch.Tensor, targets_NP: torch.Tensor, penalty: float, partial_jitter: bool) -> torch.Tensor:
+    """(R, P) weights of ridge regression without intercept, for the draws that training will make.
 
     Args:
-        embeddings_NVR: all versions of each image count alike.
+        embeddings_NVR: centred; all versions of an image count alike.
+        targets_NP: centred.
         penalty: as a share of the total variance of the embeddings, per image: fewer images are fitted less closely.
+        partial_jitter: draws lie anywhere between version 0 and another one; two points of Gauss stand for all of them.
     """
     images, versions, size = embeddings_NVR.shape
-    rows = embeddings_NVR.reshape(-1, size).double()
-    gram = rows.T @ rows / len(rows)
+    gram = torch.zeros(size, size, dtype=torch.float64, device=embeddings_NVR.device)
+    product = torch.zeros(size, targets_NP.shape[1], dtype=torch.float64, device=embeddings_NVR.device)
+    shares = GAUSS_SHARES if partial_jitter else (1.0,)
+    for share in shares:
+        for version in range(versions):
+            rows = torch.lerp(embeddings_NVR[:, 0].double(), embeddings_NVR[:, version].double(), share)
+            gram.addmm_(rows.T, rows)
+            product.addmm_(rows.T, targets_NP.double())
     gram.diagonal().add_(penalty * gram.diagonal().sum() / images)
-    return torch.linalg.solve(gram, rows.T @ targets_NP.double().repeat_interleave(versions, dim=0) / len(rows)).float()
+    return torch.linalg.solve(gram, product).float()
 
 
 @torch.no_grad()
-def start_linear(network: Regressor, embeddings_NVR: torch.Tensor, targets: Outputs, penalty: float) -> None:
+def start_linear(
+    network: Regressor, embeddings_NVR: torch.Tensor, targets: Outputs, penalty: float, partial_jitter: bool
+) -> None:
     """Changes fresh weights so that the network begins as ridge regression.
 
     In every hidden layer the first p units carry the p linear outputs, shifted by ``MARGIN`` spreads so that ReLU lets them
@@ -40,7 +51,7 @@ def start_linear(network: Regressor, embeddings_NVR: torch.Tensor, targets: Outp
         raise ValueError("the linear start is written for the branches of an IRPNet")
     first_unit = 0
     for name, branch in network.branches.items():
-        weights = ridge_map(embeddings_NVR, targets[name], penalty)
+        weights = ridge_map(embeddings_NVR, targets[name], penalty, partial_jitter)
         outputs = weights.shape[1]
         units = slice(first_unit, first_unit + outputs)
         spread = targets[name].std(dim=0, correction=0).mul(MARGIN)

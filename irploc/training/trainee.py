@@ -122,7 +122,7 @@ def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int
             device
         )
         if recipe.ridge:
-            start_linear(net, batches.embeddings, batches.targets, recipe.ridge)
+            start_linear(net, batches.embeddings, batches.targets, recipe.ridge, recipe.partial_jitter)
         trainees.append(Trainee(training, net, loss, recipe, total_steps))
     return trainees
 
