@@ -144,7 +144,7 @@ class Scene:
         _frames_table(self.frames, folder).to_csv(folder / "frames.csv", index=False)
         rejected = pd.DataFrame([vars(item) for item in self.rejected], columns=["image", "index", "reason"])
         rejected.to_csv(folder / "rejected.csv", index=False)
-        (folder / "scene.toml").write_text(tomli_w.dumps(content))
+        (folder / "scene.toml").write_text(tomli_w.dumps(content), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Scene:
@@ -158,7 +158,7 @@ class Scene:
         if not path.is_file():
             raise NotFound(f"no scene in {folder} (no scene.toml): make one with 'irploc scene import'")
         try:
-            content = tomllib.loads(path.read_text())
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} is not valid TOML: {error}") from None
         provenance.check_header(content, FORMAT, VERSION, path)
@@ -246,7 +246,11 @@ def _read_frames(folder: Path, image_root: Path) -> Frames:
     text = {"image": str, "sequence": str, "split": str, "camera": str}
     try:
         table = pd.read_csv(
-            path, dtype=text, keep_default_na=False, na_values={name: ["", "nan", "NaN"] for name in POSE_COLUMNS}
+            path,
+            dtype=text,
+            keep_default_na=False,
+            na_values={name: ["", "nan", "NaN"] for name in POSE_COLUMNS},
+            float_precision="round_trip",
         )
     except FileNotFoundError:
         raise NotFound(f"{path} is missing") from None
@@ -290,6 +294,9 @@ def _read_cameras(table: dict[str, Any], path: Path) -> dict[str, Camera]:
 def _read_rejected(path: Path) -> tuple[Rejected, ...]:
     if not path.is_file():
         return ()
-    table = pd.read_csv(path, dtype={"image": str, "reason": str}, keep_default_na=False)
-    columns = (table[name].tolist() for name in ("image", "index", "reason"))
-    return tuple(Rejected(image, int(index), reason) for image, index, reason in zip(*columns, strict=True))
+    try:
+        table = pd.read_csv(path, dtype={"image": str, "reason": str}, keep_default_na=False)
+        columns = (table["image"], [int(index) for index in table["index"]], table["reason"])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, KeyError, ValueError):
+        raise BadInput(f"{path} is not a table of image,index,reason") from None
+    return tuple(Rejected(image, index, reason) for image, index, reason in zip(*columns, strict=True))

@@ -1,20 +1,25 @@
-"""Top view of a scene: where its photos were taken, by split."""
+"""Top view of a scene: where its photos were taken and where they look, by split."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from irploc.errors import BadInput
 from irploc.geometry import rotations
-from irploc.scene import Scene
+from irploc.scene import Frames, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLORS = {"train": "#4477aa", "validation": "#228833", "test": "#ee6677"}
-_ARROWS = 60  # viewing directions drawn, so that they stay readable
+_ARROW = 0.06  # length of a viewing direction as a share of the extent
+_ARROW_SPACING = 0.035  # so that directions stay readable where photos are dense
+_JUMP = 8.0  # a step longer than so many usual ones is a gap in a walk
+_LONG_SIDE_IN, _SHORT_SIDE_IN = 8.0, 3.5
 
 
 def ground_axes(centers_m: np.ndarray) -> tuple[int, int]:
@@ -25,38 +30,91 @@ def ground_axes(centers_m: np.ndarray) -> tuple[int, int]:
 
 
 def write_top_view(scene: Scene, path: Path) -> None:
-    """Draws the camera centres and some viewing directions of every split into a PNG."""
+    """Draws camera centres, walks and some viewing directions of every split, to scale, into a PNG.
+
+    Raises:
+        BadInput: for a scene without posed photos.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    poses = scene.frames.poses
-    first, second = ground_axes(poses.centers_m)
-    figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    points = poses.centers_m[:, [first, second]]
+    frames = scene.frames
+    if not len(frames):
+        raise BadInput(f"scene {scene.name} has no posed photos to draw")
+    plane = list(ground_axes(frames.poses.centers_m))
+    points = frames.poses.centers_m[:, plane]
     extent = max(float(np.ptp(points, axis=0).max()), 1e-3)
-    forward = rotations.rotate(poses.world_from_cam_wxyz, [0.0, 0.0, 1.0])[:, [first, second]]
+    figure = Figure(figsize=_figure_size(points, extent), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for sequence in sorted(set(frames.sequences)):
+        axes.plot(
+            *_walk(frames, points, frames.sequences == sequence).T, color="#999999", linewidth=0.7, alpha=0.6, zorder=1
+        )
+    looking = rotations.rotate(frames.poses.world_from_cam_wxyz, [0.0, 0.0, 1.0])[:, plane] * _ARROW * extent
+    arrows: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.0022, "alpha": 0.5, "zorder": 2}
     for split, color in _COLORS.items():
-        rows = np.flatnonzero(scene.frames.splits == split)
+        rows = np.flatnonzero(frames.splits == split)
         if len(rows):
-            axes.scatter(points[rows, 0], points[rows, 1], s=9, color=color, label=f"{split} ({len(rows)})", zorder=3, linewidths=0)
-            some = rows[:: max(1, len(rows) * len(_COLORS) // (2 * _ARROWS))]
-            directions = forward[some] * 0.06 * extent
-            axes.quiver(
-                *points[some].T, *directions.T, color=color, alpha=0.45, angles="xy", scale_units="xy", scale=1, width=0.0022
+            axes.scatter(
+                points[rows, 0], points[rows, 1], s=8, color=color, label=f"{split} ({len(rows)})", zorder=3, linewidths=0
             )
-    _dress(axes, scene, "xyz"[first], "xyz"[second])
+            some = rows[_spaced(points[rows], _ARROW_SPACING * extent)]
+            axes.quiver(*points[some].T, *looking[some].T, color=color, **arrows)
+            axes.update_datalim(points[some] + looking[some])
+    _dress(axes, scene, extent, ["xyz"[axis] for axis in plane])
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
 
 
-def _dress(axes: Axes, scene: Scene, first: str, second: str) -> None:
-    unit = "m" if scene.units == "metres" else scene.units
+def _figure_size(points: np.ndarray, extent: float) -> tuple[float, float]:
+    """Inches, so that a long narrow place does not leave the picture empty."""
+    width, height = np.ptp(points, axis=0) + 2 * _ARROW * extent
+    longest = max(width, height)
+    sides = (max(_LONG_SIDE_IN * side / longest, _SHORT_SIDE_IN) for side in (width, height))
+    across, up = sides
+    return max(across, 5.5) + 0.6, up + 1.0
+
+
+def _walk(frames: Frames, points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(M, 2) the photos of one sequence in order, with a row of NaN wherever the walk jumps."""
+    walk = points[rows][np.argsort(frames.indices[rows], kind="stable")]
+    steps = np.linalg.norm(np.diff(walk, axis=0), axis=1)
+    if not len(steps):
+        return walk
+    jumps = np.flatnonzero(steps > _JUMP * max(float(np.median(steps)), 1e-9)) + 1
+    return np.insert(walk, jumps, np.nan, axis=0)
+
+
+def _spaced(points: np.ndarray, distance: float) -> list[int]:
+    """Row numbers of points of which no two are closer than ``distance``, greedily from the first."""
+    chosen: list[int] = []
+    for row, point in enumerate(points):
+        if not chosen or np.linalg.norm(points[chosen] - point, axis=1).min() >= distance:
+            chosen.append(row)
+    return chosen
+
+
+def _dress(axes: Axes, scene: Scene, extent: float, names: list[str]) -> None:
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
+
+    metric = scene.units == "metres"
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.08)
-    axes.set_xlabel(f"{first} ({unit})")
-    axes.set_ylabel(f"{second} ({unit})")
-    axes.set_title(f"{scene.name}: {len(scene.frames)} photos and where they look", loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
+    axes.margins(0.05)
+    axes.autoscale_view()
+    axes.set_xlabel(f"{names[0]} (m)" if metric else f"{names[0]} (no metric scale)")
+    axes.set_ylabel(f"{names[1]} (m)" if metric else f"{names[1]} (no metric scale)")
+    axes.set_title(f"{scene.name}: {len(scene.frames)} photos and where they look", loc="left", fontsize=11, pad=24)
+    axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=3, borderpad=0, handletextpad=0.2)
+    length = _round_length(extent / 5)
+    bar = AnchoredSizeBar(
+        axes.transData, length, f"{length:g} m" if metric else f"{length:g}", "lower right", frameon=False, pad=0.6, sep=4
+    )
+    axes.add_artist(bar)
+
+
+def _round_length(about: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is not longer."""
+    power = 10.0 ** math.floor(math.log10(about))
+    return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= about * (1 + 1e-9))

@@ -14,7 +14,9 @@ def by_blocks(frames: Frames, block_size: int = 100) -> np.ndarray:
     splits = np.where((_rank_in_sequence(frames) // block_size) % 2 == 0, "train", "test").astype(object)
     if len(frames) and not (splits == "test").any():
         longest = int(_rank_in_sequence(frames).max()) + 1
-        raise BadInput(f"blocks of {block_size} leave no test image, the longest walk has {longest} frames: lower --block-size")
+        raise BadInput(
+            f"blocks of {block_size} leave no test image, the longest walk has {longest} frames: lower --block-size"
+        )
     return splits
 
 

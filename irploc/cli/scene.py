@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from irploc.readers import Imported
     from irploc.scene import Scene
 
+_SPLIT_OPTIONS = {
+    "blocks": ("block_size",),
+    "modulo": ("modulo",),
+    "sequence": ("test_sequences",),
+    "fraction": ("test_fraction", "seed"),
+}
+
 
 @click.group()
 def scene() -> None:
@@ -30,17 +37,19 @@ def scene() -> None:
 @click.option("--name", help="Of the scene.  [default: the last part of --out]")
 @click.option("--images", type=FOLDER, help="Folder with the photos, where the format does not say.")
 @click.option("--ground-truth", type=FILE, help="7-Scenes: pseudo ground truth to use instead of the original poses.")
-@click.option("--convention", default="world_from_cam", show_default=True, help="Of a csv table; see docs/conventions.md.")
+@click.option(
+    "--convention", default="world_from_cam", show_default=True, help="Of the poses in a csv table; see docs/conventions.md."
+)
 @click.option("--train-list", type=FILE, help="Names of the mapping photos, one a line; the others test.")
 @click.option("--test-list", type=FILE, help="Names of the test photos, one a line; the others map.")
 @click.option(
     "--split", "split_kind", help="blocks, modulo, sequence or fraction.  [default: the dataset's own, else all map]"
 )
-@click.option("--block-size", default=100, show_default=True, help="Frames a block, with --split blocks.")
-@click.option("--modulo", default=3, show_default=True, help="N of --split modulo.")
+@click.option("--block-size", type=int, help="Frames a block, with --split blocks.  [default: 100]")
+@click.option("--modulo", type=int, help="N of --split modulo.  [default: 3]")
 @click.option("--test-sequences", help="Comma-separated, with --split sequence.  [default: the last]")
-@click.option("--test-fraction", default=0.2, show_default=True, help="With --split fraction.")
-@click.option("--seed", default=0, show_default=True, help="With --split fraction.")
+@click.option("--test-fraction", type=float, help="With --split fraction.  [default: 0.2]")
+@click.option("--seed", type=int, help="With --split fraction.  [default: 0]")
 @click.option("--force", is_flag=True, help="Overwrite a scene that is there.")
 def import_scene(
     format_name: str,
@@ -55,7 +64,8 @@ def import_scene(
 ) -> None:
     """Turn a dataset at PATH into a scene folder.
 
-    FORMAT is 7scenes, cambridge, colmap, nerfstudio, tum or csv. The photos stay where they are.
+    FORMAT is 7scenes, cambridge, colmap, nerfstudio, tum or csv; PATH is what the dataset's own tools take: the folder of
+    a scene or model, or the file with the poses. The photos stay where they are.
     """
     from irploc.errors import BadInput
     from irploc.readers import READERS, ReadOptions
@@ -63,8 +73,6 @@ def import_scene(
     from irploc.scene import Scene
 
     reader = READERS.get(format_name)
-    if ground_truth and format_name != "7scenes":
-        raise BadInput("--ground-truth is for 7scenes only")
     if (out / "scene.toml").exists() and not force:
         raise BadInput(f"{out} holds a scene already: choose another --out, or give --force to overwrite it")
     imported = reader(path, ReadOptions(ground_truth, images, convention))
@@ -84,6 +92,8 @@ def import_scene(
     if made.rejected:
         first = made.rejected[0]
         note(f"{len(made.rejected)} images rejected; first: {first.image}: {first.reason} (all in {out / 'rejected.csv'})")
+    if not (made.frames.splits == "test").any():
+        note("no test images: all map the place; to measure methods, hold some back with --split blocks, for example")
 
 
 def _split(
@@ -91,11 +101,8 @@ def _split(
     train_list: Path | None,
     test_list: Path | None,
     split_kind: str | None,
-    block_size: int,
-    modulo: int,
     test_sequences: str | None,
-    test_fraction: float,
-    seed: int,
+    **numbers: Any,
 ) -> Imported:
     """The frames split as asked; by the dataset itself when nothing is asked."""
     from irploc import splits
@@ -104,8 +111,17 @@ def _split(
     from irploc.scene import Rejected
 
     frames = imported.frames
+    given = {name: value for name, value in numbers.items() if value is not None}
+    if test_sequences:
+        given["test_sequences"] = [name.strip() for name in test_sequences.split(",")]
     if (train_list or test_list) and split_kind:
         raise BadInput("give either --split or lists, not both")
+    if split_kind is not None and split_kind not in _SPLIT_OPTIONS:
+        raise BadInput(f"unknown --split {split_kind!r}, choose one of {', '.join(_SPLIT_OPTIONS)}")
+    for name in given:
+        if name not in _SPLIT_OPTIONS.get(split_kind or "", ()):
+            kind = next(kind for kind, names in _SPLIT_OPTIONS.items() if name in names)
+            raise BadInput(f"--{name.replace('_', '-')} goes with --split {kind}")
     if train_list or test_list:
         listed = split_by_lists(frames, train_list, test_list)
         left_out = [
@@ -115,31 +131,27 @@ def _split(
         ]
         chosen = replace(frames, splits=listed.splits)[listed.listed]
         return replace(imported, frames=chosen, rejected=(*imported.rejected, *left_out))
-    makers = {
-        "blocks": lambda: splits.by_blocks(frames, block_size),
-        "modulo": lambda: splits.by_modulo(frames, modulo),
-        "sequence": lambda: splits.by_sequence(frames, test_sequences.split(",") if test_sequences else None),
-        "fraction": lambda: splits.by_fraction(frames, test_fraction, seed),
-    }
     if split_kind is None:
         return imported
-    if split_kind not in makers:
-        raise BadInput(f"unknown --split {split_kind!r}, choose one of {', '.join(makers)}")
-    return replace(imported, frames=replace(frames, splits=makers[split_kind]()))
+    return replace(imported, frames=replace(frames, splits=getattr(splits, f"by_{split_kind}")(frames, **given)))
 
 
 @scene.command("export")
 @click.argument("scene_name", metavar="SCENE")
 @click.option("--format", "format_name", required=True, help="colmap, nerfstudio, tum, csv or 7scenes.")
-@click.option("--out", type=PATH, required=True, help="Folder to write; for csv and tum a file.")
+@click.option("--out", type=PATH, required=True, help="Folder to write; for csv a file.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
 @click.pass_context
-def export_scene(ctx: click.Context, scene_name: str, format_name: str, out: Path) -> None:
+def export_scene(ctx: click.Context, scene_name: str, format_name: str, out: Path, force: bool) -> None:
     """Write a scene's poses in another format; photos are not copied."""
-    from irploc.readers.writers import WRITERS
+    from irploc.readers.writers import NAMES_ONLY
+    from irploc.readers.writers import export_scene as export
 
     loaded = workspace_of(ctx).load_scene(scene_name)
-    WRITERS.get(format_name)(loaded, out)
+    export(loaded, format_name, out, overwrite=force)
     click.echo(f"{out}: {len(loaded.frames)} poses of {loaded.name} as {format_name}")
+    if format_name in NAMES_ONLY:
+        note(f"the names are relative to the photos' folder, {loaded.image_root} (the import's --images)")
 
 
 @scene.command("info")
@@ -163,9 +175,10 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     click.echo(f"{loaded.name}: {_counts(loaded)}, from {loaded.source}")
     click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
     click.echo(f"  extent        {' x '.join(f'{value:.2f}' for value in facts['extent_m'])} {unit} (x, y, z)")
+    click.echo(f"  path          {facts['path_m']:.2f} {unit}")
     for sequence in facts["sequences"]:
-        length = f"{sequence['path_m']:.1f} {unit} long"
-        click.echo(f"  sequence      {sequence['name'] or '(one)'}: {sequence['images']} images, {length}")
+        if sequence["name"]:
+            click.echo(f"  sequence      {sequence['name']}: {sequence['images']} images, {sequence['path_m']:.2f} {unit}")
     for camera in facts["cameras"]:
         click.echo(f"  camera        {camera['name']}: {camera['words']}, {camera['images']} images")
     for reason, count in facts["rejected"].items():
@@ -184,6 +197,7 @@ def _facts(loaded: Scene) -> dict[str, Any]:
     import numpy as np
 
     frames = loaded.frames
+    paths = {name: _path_length(loaded, frames.sequences == name) for name in sorted(set(frames.sequences))}
     missing = [str(image) for image in frames.images if not image.is_file()]
     used = Counter(frames.cameras)
     return {
@@ -194,13 +208,9 @@ def _facts(loaded: Scene) -> dict[str, Any]:
         "ground_truth": loaded.ground_truth,
         "source": loaded.source,
         "extent_m": np.ptp(frames.poses.centers_m, axis=0).tolist(),
+        "path_m": sum(paths.values()),
         "sequences": [
-            {
-                "name": name,
-                "images": int((frames.sequences == name).sum()),
-                "path_m": _path_length(loaded, frames.sequences == name),
-            }
-            for name in sorted(set(frames.sequences))
+            {"name": name, "images": int((frames.sequences == name).sum()), "path_m": path} for name, path in paths.items()
         ],
         "cameras": _camera_facts(loaded, used),
         "rejected": dict(Counter(item.reason for item in loaded.rejected)),
@@ -210,19 +220,46 @@ def _facts(loaded: Scene) -> dict[str, Any]:
 
 
 def _camera_facts(loaded: Scene, used: dict[str, int]) -> list[dict[str, Any]]:
-    import math
-
     rows = []
     for name, camera in loaded.cameras.items():
-        fx, _ = camera.focal_px
-        view_deg = math.degrees(2 * math.atan(camera.width / 2 / fx))
-        words = f"{camera.model} {camera.width}x{camera.height}, focal {fx:.1f} px, {view_deg:.0f} deg across"
+        focal, view = camera.focal_px[0], camera.field_of_view_deg
+        words = (
+            f"{camera.model} {camera.width}x{camera.height}, focal {focal:.1f} px, sees {view[0]:.0f} x {view[1]:.0f} deg"
+        )
         rows.append(
-            {"name": name, "model": camera.model, "images": used.get(name, 0), "words": words, "params": camera.params}
+            {
+                "name": name,
+                "model": camera.model,
+                "width": camera.width,
+                "height": camera.height,
+                "params": camera.params,
+                "field_of_view_deg": view,
+                "images": used.get(name, 0),
+                "words": words + _size_problem(loaded, name),
+            }
         )
     if used.get(""):
-        rows.append({"name": "(unknown)", "model": None, "images": used[""], "words": "intrinsics unknown", "params": ()})
+        rows.append({"name": "(unknown)", "model": None, "images": used[""], "words": "intrinsics unknown"})
     return rows
+
+
+def _size_problem(loaded: Scene, camera: str) -> str:
+    """Words about the first photo of a camera, where it has another size than the camera's intrinsics are for."""
+    from irploc.errors import IrplocError
+    from irploc.images import decoded_size
+
+    frames = loaded.frames
+    photos = (image for image, name in zip(frames.images, frames.cameras, strict=True) if name == camera and image.is_file())
+    photo = next(photos, None)
+    if photo is None:
+        return ""
+    try:
+        width, height = decoded_size(photo)
+    except IrplocError as error:
+        return f" ({error})"
+    if (width, height) == (loaded.cameras[camera].width, loaded.cameras[camera].height):
+        return ""
+    return f" (but {photo.name} is {width}x{height})"
 
 
 def _path_length(loaded: Scene, rows: np.ndarray) -> float:

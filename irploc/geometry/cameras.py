@@ -21,6 +21,15 @@ CAMERA_MODELS: dict[str, tuple[str, ...]] = {
     "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k"),
     "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
     "THIN_PRISM_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "sx1", "sy1"),
+    "RAD_TAN_THIN_PRISM_FISHEYE": (
+        *("fx", "fy", "cx", "cy", "k0", "k1", "k2", "k3", "k4", "k5"),
+        *("p0", "p1", "s0", "s1", "s2", "s3"),
+    ),
+    "SIMPLE_DIVISION": ("f", "cx", "cy", "k"),
+    "DIVISION": ("fx", "fy", "cx", "cy", "k"),
+    "SIMPLE_FISHEYE": ("f", "cx", "cy"),
+    "FISHEYE": ("fx", "fy", "cx", "cy"),
+    "EUCM": ("fx", "fy", "cx", "cy", "alpha", "beta"),
 }
 _PROJECTED = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 
@@ -66,6 +75,13 @@ class Camera:
         """Principal point (cx, cy), pixels."""
         start = CAMERA_MODELS[self.model].index("cx")
         return self.params[start], self.params[start + 1]
+
+    @property
+    def field_of_view_deg(self) -> tuple[float, float]:
+        """Horizontal and vertical angle of view in degrees, lens distortion left out; fisheye models are equidistant."""
+        half = np.array([self.width, self.height]) / 2 / self.focal_px
+        across, down = np.degrees(2 * (half if "FISHEYE" in self.model else np.arctan(half)))
+        return float(across), float(down)
 
     def project(self, points_cam: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of points (..., 3) in camera coordinates (m); NaN for points not in front of the camera.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from irploc.errors import BadInput, NotFound
+from irploc.geometry import rotations
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.registry import Registry
@@ -30,6 +31,12 @@ class ReadOptions:
     ground_truth: Path | None = None
     images: Path | None = None
     convention: str = "world_from_cam"
+
+    def only(self, format_name: str, *used: str) -> None:
+        """Raises BadInput when an option is given that this format has no use for."""
+        for option in fields(self):
+            if option.name not in used and getattr(self, option.name) != option.default:
+                raise BadInput(f"--{option.name.replace('_', '-')} is not for {format_name}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -93,16 +100,27 @@ class FrameList:
         if not self.images:
             first = f"; first: {self.rejected[0].image}: {self.rejected[0].reason}" if self.rejected else ""
             raise BadInput(f"{where} has no image with a pose ({len(self.rejected)} were rejected{first})")
-        numbered = all(index is not None for index in self.indices)
         return Frames(
             images=tuple(self.images),
             names=tuple(name_of(image, absolute(self.image_root)) for image in self.images),
             sequences=np.array(self.sequences, dtype=object),
-            indices=np.array(self.indices if numbered else range(len(self.images)), dtype=np.int64),
+            indices=self._indices(),
             splits=np.array(self.splits, dtype=object),
             cameras=tuple(self.cameras),
             poses=poses,
         )
+
+    def _indices(self) -> np.ndarray:
+        """The numbers in the names, or the order where those do not tell the photos of a sequence apart."""
+        pairs = list(zip(self.sequences, self.indices, strict=True))
+        usable = None not in self.indices and len(set(pairs)) == len(pairs)
+        return np.array(self.indices if usable else range(len(self.images)), dtype=np.int64)
+
+
+def sequences_by_folder(names: Sequence[str]) -> list[str]:
+    """The folder of each photo where there are several folders, else empty: the walk of photos that come without one."""
+    folders = [Path(name).parent.as_posix() for name in names]
+    return folders if len(set(folders)) > 1 else [""] * len(names)
 
 
 def absolute(path: Path) -> Path:
@@ -160,7 +178,24 @@ def numbers(rows: Sequence[tuple[int, list[str]]], columns: slice, path: Path) -
     return np.array(values, dtype=np.float64).reshape(-1, width)
 
 
+def problem_of_matrix(world_from_cam: np.ndarray) -> str:
+    """Why a 4x4 matrix is no pose; empty if it is one."""
+    if not np.isfinite(world_from_cam).all():
+        return "pose is not finite"
+    try:
+        rotations.quaternion_from_matrix(world_from_cam[:3, :3])
+    except ValueError as error:
+        return f"pose is invalid: {error}"
+    return ""
+
+
+def labels_of(rows: Sequence[tuple[int, list[str]]]) -> list[str]:
+    """What messages call each row: ``line 7 (seq1/frame00004.png)``."""
+    return [f"line {number} ({words[0]})" for number, words in rows]
+
+
 def without_extension(name: str) -> str:
-    """A photo's name for matching across files: forward slashes, no leading ``./``, no image extension."""
+    """A photo's name for matching across files: forward slashes, no leading ``./``, no image extension, no ``.color``."""
     clean = name.replace("\\", "/").removeprefix("./")
-    return re.sub(r"(\.color)?\.(jpe?g|png|bmp|tiff?|webp|ppm|pgm)$", "", clean, flags=re.IGNORECASE)
+    bare = re.sub(r"\.(jpe?g|png|bmp|tiff?|webp|ppm|pgm)$", "", clean, flags=re.IGNORECASE)
+    return re.sub(r"\.color$", "", bare, flags=re.IGNORECASE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import numpy as np
 from irploc.errors import BadInput, NotFound
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
 from irploc.geometry.poses import Poses
+from irploc.images import list_images
 from irploc.pycolmap_safe import import_pycolmap
-from irploc.readers.base import READERS, FrameList, Imported, ReadOptions
+from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, sequences_by_folder
+from irploc.scene import name_of, poses_from_columns
 
 _PARTS = ("cameras", "images", "points3D")
 
@@ -27,6 +28,7 @@ def read_colmap(path: Path, options: ReadOptions) -> Imported:
     Raises:
         NotFound: no model. BadInput: damaged, no image with a pose, or a camera model unknown here.
     """
+    options.only("colmap", "images")
     model = _model_folder(path)
     pycolmap = import_pycolmap()
     try:
@@ -35,19 +37,23 @@ def read_colmap(path: Path, options: ReadOptions) -> Imported:
         raise BadInput(f"{model} is not a readable COLMAP model: {str(error).splitlines()[-1]}") from None
     root = options.images or _image_folder(model)
     cameras = {f"camera{number}": _camera(camera, model) for number, camera in sorted(reconstruction.cameras.items())}
-    folders = Counter(Path(image.name).parent.as_posix() for image in reconstruction.images.values())
-    frames, qvec, tvec = FrameList(root), [], []
-    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
+    images = sorted(reconstruction.images.values(), key=lambda image: image.name)
+    sequences = sequences_by_folder([image.name for image in images])
+    frames, posed, qvec, tvec = FrameList(root), [], [], []
+    for image, sequence in zip(images, sequences, strict=True):
         if not image.has_pose:
             frames.reject(image.name, "not registered in the model")
             continue
         cam_from_world = image.cam_from_world()
         x, y, z, w = cam_from_world.rotation.quat
+        posed.append(image.name)
         qvec.append([w, x, y, z])
         tvec.append(cam_from_world.translation)
-        folder = Path(image.name).parent.as_posix()
-        frames.add(root / image.name, folder if len(folders) > 1 else "", f"camera{image.camera_id}")
-    poses = Poses.from_cam_from_world(np.array(qvec).reshape(-1, 4), np.array(tvec).reshape(-1, 3))
+        frames.add(root / image.name, sequence, f"camera{image.camera_id}")
+    read = poses_from_columns(np.array(tvec).reshape(-1, 3), np.array(qvec).reshape(-1, 4), posed, str(model))
+    poses = Poses.from_cam_from_world(read.world_from_cam_wxyz, read.centers_m)
+    for photo in _photos_outside(images, root):
+        frames.reject(photo, "not registered in the model")
     return Imported(
         frames.finish(poses, str(model)), root, cameras, "COLMAP model", tuple(frames.rejected), units="as in the model"
     )
@@ -65,6 +71,14 @@ def _image_folder(model: Path) -> Path:
         if (folder / "images").is_dir():
             return folder / "images"
     return model
+
+
+def _photos_outside(images: list[Any], root: Path) -> list[str]:
+    """Names of the photos in an ``images`` folder that the model does not have."""
+    if root.name != "images" or not root.is_dir():
+        return []
+    known = {image.name for image in images}
+    return [name for photo in list_images(root) if (name := name_of(photo, root)) not in known]
 
 
 def _camera(camera: Any, model: Path) -> Camera:

@@ -48,11 +48,17 @@ def split_by_lists(frames: Frames, train_list: Path | None, test_list: Path | No
 def _rows(frames: Frames, path: Path | None) -> set[int]:
     if path is None:
         return set()
-    names = [words[0] for _, words in read_rows(path, 1, "name")]
-    if not names:
+    lines = [words for _, words in read_rows(path, 1, "name")]
+    if not lines:
         raise BadInput(f"{path} names no images")
-    row_of = _rows_by_suffix([without_extension(name) for name in frames.names])
-    found = [row_of.get(without_extension(name).strip("/"), -1) for name in names]
+    known = [without_extension(name) for name in frames.names]
+    row_of, row_of_whole = _rows_by_suffix(known), {name: row for row, name in enumerate(known)}
+    names, found = [], []
+    for words in lines:  # a name may have spaces; a line may go on after the name, as Cambridge's lists do
+        whole = " ".join(words)
+        row = _row(whole, row_of, row_of_whole)
+        names.append(whole if row != -1 else words[0])
+        found.append(row if row != -1 else _row(words[0], row_of, row_of_whole))
     lost = [name for name, row in zip(names, found, strict=True) if row == -1]
     if lost:
         raise BadInput(
@@ -63,6 +69,16 @@ def _rows(frames: Frames, path: Path | None) -> set[int]:
     if ambiguous:
         raise BadInput(f"{len(ambiguous)} names in {path} fit several images; first: {ambiguous[0]}: give more of the path")
     return set(found)
+
+
+def _row(name: str, row_of: dict[str, int], row_of_whole: dict[str, int]) -> int:
+    """The row of a listed name; -1 for none, -2 for several. Folders may be left out of it or stand in front of it."""
+    key = without_extension(name).strip("/")
+    if key in row_of:
+        return row_of[key]
+    parts = key.split("/")
+    inner = ("/".join(parts[start:]) for start in range(1, len(parts)))
+    return next((row_of_whole[part] for part in inner if part in row_of_whole), -1)
 
 
 def _rows_by_suffix(names: Sequence[str]) -> dict[str, int]:

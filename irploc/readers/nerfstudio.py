@@ -13,47 +13,49 @@ from irploc.errors import BadInput, NotFound
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.images import SUFFIXES, decoded_size
-from irploc.readers.base import READERS, FrameList, Imported, ReadOptions
+from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, problem_of_matrix, sequences_by_folder
 
 _NUMBERS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2", "w", "h", "camera_angle_x", "camera_angle_y")
+_PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
+_SPLIT_KEYS = {"train_filenames": "train", "val_filenames": "validation", "test_filenames": "test"}
 
 
 @READERS.register("nerfstudio")
 def read_nerfstudio(path: Path, options: ReadOptions) -> Imported:
     """A folder with ``transforms.json``, or that file itself; intrinsics per file or per frame.
 
-    Entries without an image file are rejected with that reason. The y and z axes of the cameras are flipped from OpenGL to
-    OpenCV. The scale is the file's own: metric only if it was made so.
+    Entries without an image file are rejected with that reason; ``train_filenames`` and the like define the split. The y
+    and z axes of the cameras are flipped from OpenGL to OpenCV. The scale is the file's own: metric only if it was made so.
 
     Raises:
         NotFound, BadInput: no file, not JSON, no frames, or a matrix that is no pose.
     """
+    options.only("nerfstudio", "images")
     file = path / "transforms.json" if path.is_dir() else path
     content = _load(file)
     root = options.images or file.parent
+    entries = [_entry(entry, number, file) for number, entry in enumerate(content["frames"])]
+    _check_matrices(entries, file)
+    split_of = _splits(content, file)
+    sequences = sequences_by_folder([name for name, _ in entries])
     cameras: dict[str, Camera] = {}
     frames, matrices = FrameList(root), []
-    for number, entry in enumerate(content["frames"]):
-        name, matrix = _entry(entry, number, file)
+    for (name, matrix), entry, sequence in zip(entries, content["frames"], sequences, strict=True):
         image = _image_file(root, name)
-        if image is None:
-            frames.reject(name, "no image file")
+        if image is None or (split_of and name not in split_of):
+            frames.reject(name, "no image file" if image is None else "in none of the file's splits")
             continue
         camera = _camera({**content, **entry}, image, file)
-        label = "" if camera is None else _label(camera, cameras)
-        frames.add(image, "", label)
+        frames.add(image, sequence, "" if camera is None else _label(camera, cameras), split_of.get(name, "train"))
         matrices.append(matrix)
-    try:
-        poses = Poses.from_opengl_matrices(np.array(matrices).reshape(-1, 4, 4))
-    except ValueError as error:
-        raise BadInput(f"{file}: a transform_matrix is no pose: {error}") from None
     return Imported(
-        frames.finish(poses, str(file)),
+        frames.finish(Poses.from_opengl_matrices(np.array(matrices).reshape(-1, 4, 4)), str(file)),
         root,
         cameras,
         f"nerfstudio ({file.name})",
         tuple(frames.rejected),
         units="as in the file",
+        defines_split=bool(split_of),
     )
 
 
@@ -77,9 +79,26 @@ def _entry(entry: Any, number: int, file: Path) -> tuple[str, np.ndarray]:
         raise BadInput(f"{file}: frame {number} has no readable file_path and transform_matrix") from None
     if matrix.shape == (3, 4):
         matrix = np.vstack([matrix, [0, 0, 0, 1]])
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        raise BadInput(f"{file}: the transform_matrix of {name} is not a finite 4x4 matrix")
+    if matrix.shape != (4, 4):
+        raise BadInput(f"{file}: the transform_matrix of {name} is not a 4x4 matrix")
     return name.removeprefix("./"), matrix
+
+
+def _check_matrices(entries: list[tuple[str, np.ndarray]], file: Path) -> None:
+    """Raises BadInput for matrices that are no pose, with the count and the first."""
+    bad = [f"{name}: {problem}" for name, matrix in entries if (problem := problem_of_matrix(matrix))]
+    if bad:
+        raise BadInput(f"{file}: {len(bad)} of {len(entries)} transform_matrix are no pose; first: {bad[0]}")
+
+
+def _splits(content: dict[str, Any], file: Path) -> dict[str, str]:
+    """Entry -> split, from the optional lists of nerfstudio; empty without them."""
+    found: dict[str, str] = {}
+    for key, split in _SPLIT_KEYS.items():
+        for name in map(str, content.get(key) or ()):
+            if found.setdefault(name.removeprefix("./"), split) != split:
+                raise BadInput(f"{file}: {name} is in two of {', '.join(_SPLIT_KEYS)}")
+    return found
 
 
 def _image_file(root: Path, name: str) -> Path | None:
@@ -88,7 +107,8 @@ def _image_file(root: Path, name: str) -> Path | None:
         return root / name
     if Path(name).suffix.lower() in SUFFIXES:
         return None
-    return next((path for path in sorted(root.glob(f"{name}.*")) if path.suffix.lower() in SUFFIXES), None)
+    candidates = (root / f"{name}{form}" for suffix in sorted(SUFFIXES) for form in (suffix, suffix.upper()))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _camera(values: Mapping[str, Any], image: Path, file: Path) -> Camera | None:
@@ -104,18 +124,26 @@ def _camera(values: Mapping[str, Any], image: Path, file: Path) -> Camera | None
     angle_y = known.get("camera_angle_y")
     fy = known.get("fl_y") or (height / 2 / np.tan(angle_y / 2) if angle_y else fx)
     pinhole = (fx, fy, known.get("cx", width / 2), known.get("cy", height / 2))
-    k = [known.get(name, 0.0) for name in ("k1", "k2", "k3", "k4")]
-    p = [known.get(name, 0.0) for name in ("p1", "p2")]
     try:
-        if "FISHEYE" in str(values.get("camera_model", "")).upper():
-            return Camera("OPENCV_FISHEYE", width, height, (*pinhole, *k))
-        if any(k[2:]):
-            return Camera("FULL_OPENCV", width, height, (*pinhole, k[0], k[1], *p, k[2], 0.0, 0.0, 0.0))
-        if any(k) or any(p):
-            return Camera("OPENCV", width, height, (*pinhole, k[0], k[1], *p))
-        return Camera("PINHOLE", width, height, pinhole)
+        return _with_lens(str(values.get("camera_model", "OPENCV")), width, height, pinhole, known)
     except ValueError as error:
         raise BadInput(f"{file}: intrinsics of {image.name}: {error}") from None
+
+
+def _with_lens(model: str, width: int, height: int, pinhole: tuple[float, ...], known: dict[str, float]) -> Camera:
+    """The simplest COLMAP model that holds the lens; ValueError where there is none."""
+    k1, k2, k3, k4, p1, p2 = (known.get(name, 0.0) for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    if model == "OPENCV_FISHEYE":
+        return Camera(model, width, height, (*pinhole, k1, k2, k3, k4))
+    if model not in _PERSPECTIVE:
+        raise ValueError(f"camera_model {model!r}, known are {', '.join(_PERSPECTIVE)} and OPENCV_FISHEYE")
+    if k4:
+        raise ValueError(f"k4 = {k4} without OPENCV_FISHEYE, which no camera model of COLMAP holds")
+    if k3:
+        return Camera("FULL_OPENCV", width, height, (*pinhole, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0))
+    if any((k1, k2, p1, p2)):
+        return Camera("OPENCV", width, height, (*pinhole, k1, k2, p1, p2))
+    return Camera("PINHOLE", width, height, pinhole)
 
 
 def _label(camera: Camera, cameras: dict[str, Camera]) -> str:

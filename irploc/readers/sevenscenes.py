@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 
 from irploc.errors import BadInput, NotFound
-from irploc.geometry import rotations
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.images import decoded_size
-from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, numbers, read_rows, without_extension
+from irploc.readers.base import (
+    READERS,
+    FrameList,
+    Imported,
+    ReadOptions,
+    labels_of,
+    numbers,
+    problem_of_matrix,
+    read_rows,
+    without_extension,
+)
 from irploc.scene import poses_from_columns
 
 RGB_FOCAL_PX = 525.0  # of the colour camera at 640x480; the poses are the depth sensor's, whose focal length is 585
+RGB_WIDTH_PX = 640
+MIN_FOCAL_PX = 10.0
+_LAYOUT = "file qw qx qy qz tx ty tz f"
 _COLOR = re.compile(r"^frame-(\d+)\.color\.(png|jpg|jpeg)$", re.IGNORECASE)
 
 
@@ -31,15 +44,31 @@ def read_sevenscenes(path: Path, options: ReadOptions) -> Imported:
     Raises:
         NotFound, BadInput: no sequences, or unreadable files.
     """
+    options.only("7scenes", "ground_truth")
     if not path.is_dir():
         raise NotFound(f"no folder {path}")
     split_of = _split_of_sequences(path)
-    photos = _photos(path, split_of)
+    photos = _photos(path)
     if not photos:
         raise BadInput(f"{path} has no seq-NN/frame-NNNNNN.color.png or .jpg: is it the folder of one scene?")
+    frames = FrameList(path)
+    for sequence in sorted(set(split_of) - {photo.parent.name for photo in photos}):
+        frames.reject(sequence, "in the split lists, but without photos: is the archive unpacked?", -1)
+    wanted = []
+    for photo in photos:
+        if split_of and photo.parent.name not in split_of:
+            frames.reject(photo.relative_to(path).as_posix(), "sequence in neither TrainSplit.txt nor TestSplit.txt")
+        else:
+            wanted.append((photo, split_of.get(photo.parent.name, "train")))
     if options.ground_truth:
-        return _with_pseudo_ground_truth(path, photos, split_of, options.ground_truth)
-    return _with_original_poses(path, photos, split_of)
+        poses, cameras = _pseudo_ground_truth(frames, wanted, options.ground_truth)
+        source = f"7-Scenes pseudo ground truth ({options.ground_truth.name})"
+    else:
+        poses, cameras = _original_poses(frames, wanted)
+        source = "7-Scenes original poses (KinectFusion, depth sensor)"
+    return Imported(
+        frames.finish(poses, str(path)), path, cameras, source, tuple(frames.rejected), defines_split=bool(split_of)
+    )
 
 
 def _split_of_sequences(path: Path) -> dict[str, str]:
@@ -52,42 +81,39 @@ def _split_of_sequences(path: Path) -> dict[str, str]:
             number = re.search(r"(\d+)$", words[0])
             if number is None:
                 raise BadInput(f"{path / name}, line {line}: {words[0]!r} is not a sequence, expected 'sequence1'")
-            found[f"seq-{int(number.group(1)):02d}"] = split
+            sequence = f"seq-{int(number.group(1)):02d}"
+            if found.setdefault(sequence, split) != split:
+                raise BadInput(f"{path / name}, line {line}: {words[0]} is in TrainSplit.txt too")
     return found
 
 
-def _photos(path: Path, split_of: dict[str, str]) -> list[Path]:
-    """All colour photos by sequence and number; one of ``.png`` and ``.jpg`` where both are there."""
-    wanted = sorted(folder for folder in path.glob("seq-*") if folder.is_dir() and (not split_of or folder.name in split_of))
+def _photos(path: Path) -> list[Path]:
+    """All colour photos by sequence and number; the ``.png`` where a ``.jpg`` of the same frame is there too."""
     photos: dict[tuple[str, int], Path] = {}
-    for folder in wanted:
+    for folder in sorted(folder for folder in path.glob("seq-*") if folder.is_dir()):
         for file in sorted(folder.iterdir()):
             if match := _COLOR.match(file.name):
-                photos[folder.name, int(match.group(1))] = file  # .png after .jpg, so the lossless one stays
+                photos[folder.name, int(match.group(1))] = file  # .png comes after .jpg: the lossless one stays
     return [photos[key] for key in sorted(photos)]
 
 
-def _with_original_poses(path: Path, photos: list[Path], split_of: dict[str, str]) -> Imported:
-    width, height = decoded_size(photos[0])
-    focal = RGB_FOCAL_PX * width / 640
-    frames = FrameList(path)
+def _original_poses(frames: FrameList, photos: list[tuple[Path, str]]) -> tuple[Poses, dict[str, Camera]]:
     matrices = []
-    for photo in photos:
-        sequence, name = photo.parent.name, photo.relative_to(path).as_posix()
+    for photo, split in photos:
         matrix, problem = _read_matrix(photo.with_name(photo.name.partition(".")[0] + ".pose.txt"))
         if matrix is None:
-            frames.reject(name, problem)
+            frames.reject(photo.relative_to(frames.image_root).as_posix(), problem)
             continue
-        frames.add(photo, sequence, "rgb", split_of.get(sequence, "train"))
+        frames.add(photo, photo.parent.name, "rgb", split)
         matrices.append(matrix)
-    return Imported(
-        frames.finish(Poses.from_matrices(np.array(matrices).reshape(-1, 4, 4)), str(path)),
-        path,
-        {"rgb": Camera("SIMPLE_PINHOLE", width, height, (focal, width / 2, height / 2))},
-        "7-Scenes original poses (KinectFusion, depth sensor)",
-        tuple(frames.rejected),
-        defines_split=bool(split_of),
-    )
+    cameras = {"rgb": _pinhole(*decoded_size(frames.images[0]))} if matrices else {}
+    return Poses.from_matrices(np.array(matrices).reshape(-1, 4, 4)), cameras
+
+
+def _pinhole(width: int, height: int, focal_px: float | None = None) -> Camera:
+    """The principal point at the centre; by default the colour camera's nominal focal length."""
+    focal_px = RGB_FOCAL_PX * width / RGB_WIDTH_PX if focal_px is None else focal_px
+    return Camera("SIMPLE_PINHOLE", width, height, (focal_px, width / 2, height / 2))
 
 
 def _read_matrix(path: Path) -> tuple[np.ndarray | None, str]:
@@ -101,59 +127,57 @@ def _read_matrix(path: Path) -> tuple[np.ndarray | None, str]:
     if matrix.size != 16:
         return None, f"pose file has {matrix.size} numbers, expected 16"
     matrix = matrix.reshape(4, 4)
-    try:
-        rotations.quaternion_from_matrix(matrix[:3, :3])
-    except ValueError as error:
-        return None, f"pose is invalid: {error}"
-    if not np.isfinite(matrix).all():
-        return None, "pose is not finite"
-    return matrix, ""
+    problem = problem_of_matrix(matrix)
+    return (None, problem) if problem else (matrix, "")
 
 
-def _with_pseudo_ground_truth(path: Path, photos: list[Path], split_of: dict[str, str], file: Path) -> Imported:
-    rows = read_rows(file, 8, "file qw qx qy qz tx ty tz f")
+def _pseudo_ground_truth(frames: FrameList, photos: list[tuple[Path, str]], file: Path) -> tuple[Poses, dict[str, Camera]]:
+    rows = read_rows(file, 8, _LAYOUT)
+    if long := [number for number, words in rows if len(words) > 9]:
+        raise BadInput(f"{file}: {len(long)} lines have more than 9 columns; first: line {long[0]}; expected '{_LAYOUT}'")
     values = numbers(rows, slice(1, 8), file)
-    names = [words[0] for _, words in rows]
-    row_of: dict[str, int] = {}
-    for row, name in enumerate(names):
-        key = _key(name)
-        if key in row_of:
-            raise BadInput(f"{file}, line {rows[row][0]}: {name} is there twice")
-        row_of[key] = row
-    cam_from_world = poses_from_columns(values[:, 4:7], values[:, :4], names, str(file))
-    poses = Poses.from_cam_from_world(cam_from_world.world_from_cam_wxyz, values[:, 4:7])
-    width, height = decoded_size(photos[0])
-    frames, cameras, chosen = FrameList(path), {}, []
-    for photo in photos:
-        name = photo.relative_to(path).as_posix()
+    read = poses_from_columns(values[:, 4:7], values[:, :4], labels_of(rows), str(file))
+    poses = Poses.from_cam_from_world(read.world_from_cam_wxyz, read.centers_m)
+    row_of = _rows_by_frame(rows, file)
+    cameras: dict[str, Camera] = {}
+    chosen = []
+    for photo, split in photos:
+        name = photo.relative_to(frames.image_root).as_posix()
         row = row_of.get(_key(name), -1)
         if row < 0:
             frames.reject(name, f"no pose in {file.name}")
             continue
-        focal = _focal(rows[row], file) if len(rows[row][1]) > 8 else RGB_FOCAL_PX * width / 640
-        camera = f"f{focal:g}"
-        cameras[camera] = Camera("SIMPLE_PINHOLE", width, height, (focal, width / 2, height / 2))
-        frames.add(photo, photo.parent.name, camera, split_of.get(photo.parent.name, "train"))
+        focal = _focal(rows[row], file)
+        camera = "rgb" if focal is None else f"f{focal:.10g}"
+        if camera not in cameras:
+            cameras[camera] = _pinhole(*decoded_size(photo), focal)
+        frames.add(photo, photo.parent.name, camera, split)
         chosen.append(row)
     if not chosen:
-        raise BadInput(f"{file} has no pose for any photo of {path}: it has {names[0] if names else 'no lines'}")
-    return Imported(
-        frames.finish(poses[chosen], str(path)),
-        path,
-        cameras,
-        f"7-Scenes pseudo ground truth ({file.name})",
-        tuple(frames.rejected),
-        defines_split=bool(split_of),
-    )
+        example = f"its first line is about {rows[0][1][0]}" if rows else "it is empty"
+        raise BadInput(f"{file} has no pose for any photo of {frames.image_root}: {example}")
+    return poses[chosen], cameras
 
 
-def _focal(row: tuple[int, list[str]], file: Path) -> float:
+def _rows_by_frame(rows: list[tuple[int, list[str]]], file: Path) -> dict[str, int]:
+    row_of: dict[str, int] = {}
+    for row, (line, words) in enumerate(rows):
+        if row_of.setdefault(_key(words[0]), row) != row:
+            raise BadInput(f"{file}, line {line}: {words[0]} is there twice")
+    return row_of
+
+
+def _focal(row: tuple[int, list[str]], file: Path) -> float | None:
+    """The ninth column, None in a file that has eight."""
+    line, words = row
+    if len(words) < 9:
+        return None
     try:
-        focal = float(row[1][8])
+        focal = float(words[8])
     except ValueError:
-        focal = -1.0
-    if not 0 < focal < 1e6:
-        raise BadInput(f"{file}, line {row[0]}: focal length {row[1][8]!r}, expected pixels")
+        focal = math.nan
+    if not MIN_FOCAL_PX <= focal < math.inf:  # estimates have an uncertainty there
+        raise BadInput(f"{file}, line {line}: focal length {words[8]!r}, expected pixels")
     return focal
 
 

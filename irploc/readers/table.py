@@ -2,95 +2,212 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from irploc.errors import BadInput, NotFound
 from irploc.geometry import rotations
+from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import OPENCV_FROM_OPENGL, Poses
-from irploc.readers.base import READERS, FrameList, Imported, ReadOptions
+from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, numbers
 from irploc.scene import POSE_COLUMNS, SPLITS, poses_from_columns
 
 CONVENTIONS = {
-    "world_from_cam": "tx ty tz is the camera centre, q maps camera to world (OpenCV axes)",
-    "cam_from_world": "COLMAP: t = -R c, q maps world to camera",
-    "center_cam_from_world": "Cambridge: tx ty tz is the camera centre, q maps world to camera",
-    "world_from_cam_opengl": "as world_from_cam, but the camera looks along its negative z and y is up",
+    "world_from_cam": "tx ty tz is the camera centre, q turns camera axes into world axes",
+    "cam_from_world": "as COLMAP: t = -R c, q turns world axes into camera axes",
+    "center_cam_from_world": "as Cambridge: tx ty tz is the camera centre, q turns world axes into camera axes",
 }
+MODIFIERS = {
+    "xyzw": "the quaternion's scalar is its last column (only for tables without column names)",
+    "opengl": "camera axes are x right, y up, z backward",
+}
+CAMERA_COLUMNS = ["model", "width", "height", "params"]
 _IMAGE_COLUMNS = ("image", "name", "file", "filename", "path")
+_SEPARATORS = (",", ";", "\t", None)  # None: any white space
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the numbers of a label table mean."""
+
+    kind: str = "world_from_cam"
+    scalar_last: bool = False
+    opengl: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Convention:
+        """From ``cam_from_world`` or ``world_from_cam,xyzw,opengl``; raises BadInput with all the choices."""
+        kind, *modifiers = [word.strip() for word in text.split(",")]
+        if kind not in CONVENTIONS or not set(modifiers) <= set(MODIFIERS):
+            raise BadInput(
+                f"unknown --convention {text!r}, choose one of {', '.join(CONVENTIONS)}; "
+                f"after it, separated by commas, may stand {', '.join(MODIFIERS)}"
+            )
+        return cls(kind, "xyzw" in modifiers, "opengl" in modifiers)
+
+    def poses(self, columns: np.ndarray, labels: list[str], where: str) -> Poses:
+        """``Poses`` of (N, 7) translations and quaternions wxyz; raises BadInput for rows that are no pose."""
+        read = poses_from_columns(columns[:, :3], columns[:, 3:], labels, where)
+        translations, quats = read.centers_m, read.world_from_cam_wxyz
+        if self.kind == "cam_from_world":
+            read = Poses.from_cam_from_world(quats, translations)
+        elif self.kind == "center_cam_from_world":
+            read = Poses(translations, rotations.conjugate(quats))
+        if not self.opengl:
+            return read
+        turned = rotations.matrix_from_quaternion(read.world_from_cam_wxyz) * OPENCV_FROM_OPENGL
+        return Poses(read.centers_m, rotations.quaternion_from_matrix(turned))
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a text table; ``columns`` is empty where it does not name them."""
+
+    path: Path
+    columns: list[str]
+    rows: list[tuple[int, list[str]]]
+
+    def cells(self, *names: str) -> list[str] | None:
+        """The column of the first of these names that is there."""
+        place = next((self.columns.index(name) for name in names if name in self.columns), None)
+        return None if place is None else [cells[place].strip() for _, cells in self.rows]
 
 
 @READERS.register("csv")
 def read_csv(path: Path, options: ReadOptions) -> Imported:
-    """A table with an image column and ``tx,ty,tz,qw,qx,qy,qz``; optionally ``sequence``, ``index`` and ``split``.
+    """A table with an image column and ``tx,ty,tz,qw,qx,qy,qz``; or without column names, in that order.
 
-    The quaternion's order is told by the column names; what the numbers mean by ``options.convention``, one of
-    ``CONVENTIONS``. Image paths are relative to ``options.images``, else to the table's folder.
+    Further columns that are used where they are there: ``sequence``, ``index``, ``split``, and for intrinsics ``camera``,
+    ``model``, ``width``, ``height``, ``params`` (separated by spaces, COLMAP's order). Cells are separated by commas,
+    semicolons, tabs or spaces. What the pose's numbers mean is told by ``options.convention``, see ``Convention``. Image
+    paths are relative to ``options.images``, else to the table's folder.
 
     Raises:
         NotFound: no file. BadInput: unknown convention, missing columns, or numbers that are no pose.
     """
-    if options.convention not in CONVENTIONS:
-        raise BadInput(f"unknown --convention {options.convention!r}, choose one of {', '.join(CONVENTIONS)}")
-    table = _read(path)
-    image_column = next((name for name in _IMAGE_COLUMNS if name in table), None)
-    absent = [name for name in POSE_COLUMNS if name not in table]
-    if image_column is None or absent:
-        what = ", ".join([*([] if image_column else ["image"]), *absent])
-        raise BadInput(f"{path} lacks the columns {what}; it has {', '.join(map(str, table.columns))}")
-    names = [str(name).strip() for name in table[image_column]]
+    options.only("csv", "images", "convention")
+    convention = Convention.parse(options.convention)
+    table = _read(path, convention)
+    names = table.cells(*_IMAGE_COLUMNS) or []
+    splits = table.cells("split") or ["train"] * len(names)
+    _check_splits(splits, table)
     root = options.images or path.parent
     frames = FrameList(root)
-    indices = _whole_numbers(table, path)
-    for row, name in enumerate(names):
-        sequence = str(table["sequence"].iloc[row]) if "sequence" in table else ""
-        split = str(table["split"].iloc[row]) if "split" in table else "train"
-        if split not in SPLITS:
-            raise BadInput(f"{path}: {name} has split {split!r}, expected one of {', '.join(SPLITS)}")
-        frames.add(root / name, sequence, split=split, index=None if indices is None else indices[row])
+    indices, sequences = _indices(table), table.cells("sequence") or [""] * len(names)
+    cameras, labels = _cameras(table)
+    for name, sequence, camera, split, index in zip(names, sequences, labels, splits, indices, strict=True):
+        frames.add(root / name, sequence, camera, split, index)
+    where = [f"line {line} ({name})" for (line, _), name in zip(table.rows, names, strict=True)]
+    places = [table.columns.index(name) for name in POSE_COLUMNS]
+    values = numbers([(line, [cells[place] for place in places]) for line, cells in table.rows], slice(0, 7), path)
     return Imported(
-        frames.finish(_poses(table, names, options.convention, path), str(path)),
+        frames.finish(convention.poses(values, where, str(path)), str(path)),
         root,
-        {},
+        cameras,
         f"table {path.name} ({options.convention})",
-        defines_split="split" in table,
+        defines_split="split" in table.columns,
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, convention: Convention) -> Table:
+    rows = _cells(path)
+    first = rows[0][1]
+    image = next((name for name in _IMAGE_COLUMNS if name in first), None)
+    if image is None and len(first) == 8 and _are_numbers(first[1:]):
+        order = POSE_COLUMNS[:3] + (["qx", "qy", "qz", "qw"] if convention.scalar_last else POSE_COLUMNS[3:])
+        columns = ["image", *order]
+    else:
+        absent = [*([] if image else ["image"]), *(name for name in POSE_COLUMNS if name not in first)]
+        if absent:
+            raise BadInput(f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(first)}")
+        if convention.scalar_last:
+            raise BadInput(
+                f"{path} names its columns, so that the quaternion's order is known: leave xyzw out of --convention"
+            )
+        columns, rows = first, rows[1:]
+    uneven = [line for line, cells in rows if len(cells) != len(columns)]
+    if uneven:
+        raise BadInput(
+            f"{path}: {len(uneven)} of {len(rows)} rows do not have {len(columns)} cells; first: line {uneven[0]}"
+        )
+    if not rows:
+        raise BadInput(f"{path} has no rows")
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise BadInput(f"{path} has the column {repeated[0]} twice")
+    return Table(path, columns, rows)
+
+
+def _cells(path: Path) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of all lines but the empty ones and ``#`` comments."""
     try:
-        table = pd.read_csv(path, sep=None, engine="python", comment="#", dtype=str, keep_default_na=False)
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise NotFound(f"no file {path}") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, expected a table") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        raise BadInput(f"{path} is not a readable table: {error}") from None
-    table.columns = [str(name).strip() for name in table.columns]
-    if table.empty:
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise BadInput(f"{path} is not a text table") from None
+    kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    if not kept:
         raise BadInput(f"{path} has no rows")
-    return table
+    separator = max(_SEPARATORS, key=lambda candidate: len(_split(kept[0][1], candidate)))
+    return [(number, _split(line, separator)) for number, line in kept]
 
 
-def _poses(table: pd.DataFrame, names: list[str], convention: str, path: Path) -> Poses:
-    values = table[POSE_COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-    read = poses_from_columns(values[:, :3], values[:, 3:], names, str(path))
-    if convention == "cam_from_world":
-        return Poses.from_cam_from_world(read.world_from_cam_wxyz, read.centers_m)
-    if convention == "center_cam_from_world":
-        return Poses(read.centers_m, rotations.conjugate(read.world_from_cam_wxyz))
-    if convention == "world_from_cam_opengl":
-        turned = rotations.matrix_from_quaternion(read.world_from_cam_wxyz) * OPENCV_FROM_OPENGL
-        return Poses(read.centers_m, rotations.quaternion_from_matrix(turned))
-    return read
+def _split(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
 
 
-def _whole_numbers(table: pd.DataFrame, path: Path) -> list[int] | None:
-    if "index" not in table:
-        return None
+def _are_numbers(words: list[str]) -> bool:
     try:
-        return [int(value) for value in table["index"]]
+        return bool([float(word) for word in words])
+    except ValueError:
+        return False
+
+
+def _check_splits(splits: list[str], table: Table) -> None:
+    bad = [row for row, split in enumerate(splits) if split not in SPLITS]
+    if bad:
+        raise BadInput(
+            f"{table.path}: {len(bad)} of {len(splits)} rows have an unknown split; first: line {table.rows[bad[0]][0]}, "
+            f"{splits[bad[0]]!r}; expected one of {', '.join(SPLITS)}"
+        )
+
+
+def _indices(table: Table) -> list[int | None]:
+    cells = table.cells("index")
+    if cells is None:
+        return [None] * len(table.rows)
+    try:
+        return [int(cell) for cell in cells]
     except ValueError as error:
-        raise BadInput(f"{path}: an index is not a whole number: {error}") from None
+        raise BadInput(f"{table.path}: an index is not a whole number: {error}") from None
+
+
+def _cameras(table: Table) -> tuple[dict[str, Camera], list[str]]:
+    """The cameras by name and the name for each row, empty where a row has none."""
+    columns = [table.cells(name) for name in CAMERA_COLUMNS]
+    model, width, height, params = columns
+    if model is None or width is None or height is None or params is None:
+        return {}, [""] * len(table.rows)
+    given = table.cells("camera") or [""] * len(table.rows)
+    cameras: dict[str, Camera] = {}
+    labels = []
+    for row, (line, _) in enumerate(table.rows):
+        if not model[row]:
+            labels.append("")
+            continue
+        try:
+            camera = Camera(model[row], int(width[row]), int(height[row]), tuple(map(float, params[row].split())))
+        except ValueError as error:
+            raise BadInput(f"{table.path}, line {line}: {error}") from None
+        label = given[row] or next((name for name, known in cameras.items() if known == camera), f"camera{len(cameras)}")
+        if cameras.setdefault(label, camera) != camera:
+            raise BadInput(f"{table.path}, line {line}: camera {label!r} has other intrinsics than above")
+        labels.append(label)
+    return cameras, labels

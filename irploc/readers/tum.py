@@ -8,8 +8,8 @@ import numpy as np
 
 from irploc.errors import BadInput, NotFound
 from irploc.images import list_images
-from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, numbers, read_rows
-from irploc.scene import poses_from_columns
+from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, absolute, labels_of, numbers, read_rows
+from irploc.scene import name_of, poses_from_columns
 
 MAX_DIFFERENCE_S = 0.02  # as the benchmark's own association tool
 _LAYOUT = "stamp tx ty tz qx qy qz qw"
@@ -25,21 +25,21 @@ def read_tum(path: Path, options: ReadOptions) -> Imported:
     Raises:
         NotFound: no trajectory or no photos. BadInput: unreadable lines.
     """
+    options.only("tum", "images")
     trajectory = path / "groundtruth.txt" if path.is_dir() else path
     rows = read_rows(trajectory, 8, _LAYOUT)
     values = numbers(rows, slice(0, 8), trajectory)
     if not len(values):
         raise BadInput(f"{trajectory} has no poses, expected lines '{_LAYOUT}'")
     stamps = values[:, 0]
-    names = [f"stamp {words[0]}" for _, words in rows]
-    poses = poses_from_columns(values[:, 1:4], values[:, [7, 4, 5, 6]], names, str(trajectory))
+    poses = poses_from_columns(values[:, 1:4], values[:, [7, 4, 5, 6]], labels_of(rows), str(trajectory))
     order = np.argsort(stamps, kind="stable")
     root = options.images or trajectory.parent
     frames, chosen = FrameList(root), []
-    for number, (stamp, image) in enumerate(_photos(trajectory.parent, root)):
+    for number, (stamp, image) in enumerate(_photos(trajectory.parent, absolute(root))):
         row = _nearest(stamps, order, stamp)
         if abs(stamps[row] - stamp) > MAX_DIFFERENCE_S:
-            frames.reject(image.name, f"no pose within {1000 * MAX_DIFFERENCE_S:.0f} ms", number)
+            frames.reject(name_of(image, absolute(root)), f"no pose within {1000 * MAX_DIFFERENCE_S:.0f} ms", number)
             continue
         frames.add(image, "", index=number)
         chosen.append(row)

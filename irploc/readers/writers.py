@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from irploc.errors import BadInput
+from irploc.errors import BadInput, summarize
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
 from irploc.pycolmap_safe import import_pycolmap
+from irploc.readers.table import CAMERA_COLUMNS
 from irploc.registry import Registry
-from irploc.scene import POSE_COLUMNS, Scene
+from irploc.scene import POSE_COLUMNS, SPLITS, Scene
 
 Writer = Callable[[Scene, Path], None]
 WRITERS: Registry[Writer] = Registry("export format")
+NAMES_ONLY = ("colmap", "csv", "tum")  # formats that hold names relative to the image root, not the photos' places
+_SPLIT_KEYS = {"train": "train_filenames", "validation": "val_filenames", "test": "test_filenames"}
+
+
+def export_scene(scene: Scene, format_name: str, path: Path, overwrite: bool = False) -> None:
+    """Writes a scene in one of ``WRITERS``; the photos stay where they are.
+
+    Raises:
+        NotFound: no such format. BadInput: something is there already, or the format cannot hold the scene.
+    """
+    writer = WRITERS.get(format_name)
+    there = path.is_file() or (path.is_dir() and any(path.iterdir()))
+    if there and not overwrite:
+        raise BadInput(f"{path} is there already: choose another --out, or give --force to overwrite it")
+    if path.is_dir() and any(image.is_relative_to(path.absolute()) for image in scene.frames.images):
+        raise BadInput(f"{path} holds photos of the scene, which an export must not touch: choose another --out")
+    writer(scene, path)
 
 
 @WRITERS.register("csv")
 def write_csv(scene: Scene, path: Path) -> None:
-    """``image,sequence,index,split,tx,…,qz`` with names relative to the scene's image root, world_from_cam."""
+    """All columns that the csv reader knows, intrinsics included, world_from_cam; names relative to the image root."""
     import pandas as pd
 
     frames = scene.frames
@@ -28,7 +46,10 @@ def write_csv(scene: Scene, path: Path) -> None:
         {"image": frames.names, "sequence": frames.sequences, "index": frames.indices, "split": frames.splits}
     )
     table[POSE_COLUMNS] = np.concatenate([frames.poses.centers_m, frames.poses.world_from_cam_wxyz], axis=1)
-    _parent(path)
+    cells = {"": ("", "", "", "")} | {name: _camera_cells(camera) for name, camera in scene.cameras.items()}
+    table["camera"] = frames.cameras
+    table[CAMERA_COLUMNS] = [cells[name] for name in frames.cameras]
+    path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False)
 
 
@@ -37,66 +58,79 @@ def write_tum(scene: Scene, path: Path) -> None:
     """A trajectory ``stamp tx ty tz qx qy qz qw`` in a folder with ``rgb.txt``; stamps are seconds, one a frame.
 
     A path that ends in ``.txt`` gets the trajectory alone.
+
+    Raises:
+        BadInput: for names with spaces, which the format cannot hold.
     """
     poses = scene.frames.poses
     lines = [
-        f"{stamp:d}.000000 " + " ".join(repr(float(value)) for value in (*center, x, y, z, w))
+        f"{stamp:d}.000000 {_words((*center, x, y, z, w))}"
         for stamp, (center, (w, x, y, z)) in enumerate(zip(poses.centers_m, poses.world_from_cam_wxyz, strict=True))
     ]
     alone = path.suffix == ".txt"
     trajectory = path if alone else path / "groundtruth.txt"
-    _parent(trajectory)
-    trajectory.write_text("# timestamp tx ty tz qx qy qz qw (world_from_cam)\n" + "\n".join(lines) + "\n")
+    if not alone and (spaced := [name for name in scene.frames.names if " " in name]):
+        raise BadInput(f"tum cannot hold names with spaces; first of {len(spaced)}: {spaced[0]!r}")
+    trajectory.parent.mkdir(parents=True, exist_ok=True)
+    _write_lines(trajectory, ["# timestamp tx ty tz qx qy qz qw (world_from_cam)", *lines])
     if not alone:
         listing = [f"{stamp:d}.000000 {name}" for stamp, name in enumerate(scene.frames.names)]
-        (path / "rgb.txt").write_text("# timestamp filename\n" + "\n".join(listing) + "\n")
+        _write_lines(path / "rgb.txt", ["# timestamp filename", *listing])
+        _write_lists(path, scene.frames.names, scene.frames.splits)
 
 
 @WRITERS.register("7scenes")
 def write_sevenscenes(scene: Scene, path: Path) -> None:
-    """``seq-NN/frame-NNNNNN.pose.txt`` (4x4 world_from_cam), with the photos as links beside them, and the split lists.
+    """``seq-NN/frame-NNNNNN.pose.txt`` (4x4 world_from_cam), with the photos as links beside them.
+
+    ``TrainSplit.txt`` and ``TestSplit.txt`` tell the split where it is by whole sequences, else lists of photos. Intrinsics
+    are not part of the format.
 
     Raises:
-        BadInput: when a sequence holds both mapping and test photos, which the format cannot say.
+        BadInput: when two photos of a sequence have the same number, or a photo would be overwritten.
     """
     frames = scene.frames
-    sequences = sorted(set(frames.sequences))
-    split_of: dict[str, str] = {}
-    for number, sequence in enumerate(sequences, start=1):
-        rows = np.flatnonzero(frames.sequences == sequence)
-        splits = {str(split) for split in frames.splits[rows]}
-        if len(splits) > 1:
-            raise BadInput(
-                f"sequence {sequence!r} holds {' and '.join(sorted(splits))} images: 7scenes splits whole sequences only"
-            )
-        split_of[f"sequence{number}"] = splits.pop()
-        folder = path / f"seq-{number:02d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for row, matrix in zip(rows, frames[rows].poses.to_matrices(), strict=True):
-            stem = f"frame-{frames.indices[row]:06d}"
-            (folder / f"{stem}.pose.txt").write_text(
-                "\n".join(" ".join(repr(float(v)) for v in line) for line in matrix) + "\n"
-            )
-            _link(frames.images[row], folder / f"{stem}.color{_color_suffix(frames.images[row])}")
-    for split, name in (("train", "TrainSplit.txt"), ("test", "TestSplit.txt")):
-        (path / name).write_text("".join(f"{sequence}\n" for sequence, kind in split_of.items() if kind == split))
+    pairs = list(zip(frames.sequences, frames.indices, strict=True))
+    if len(set(pairs)) < len(pairs):
+        raise BadInput(f"scene {scene.name} has photos of the same number in one sequence, which 7scenes cannot hold")
+    stems = []
+    folder_of = _sequence_folders(sorted(set(frames.sequences)))
+    for row, matrix in enumerate(frames.poses.to_matrices()):
+        stem = f"{folder_of[frames.sequences[row]]}/frame-{frames.indices[row]:06d}"
+        (path / stem).parent.mkdir(parents=True, exist_ok=True)
+        _write_lines(path / f"{stem}.pose.txt", [_words(line) for line in matrix])
+        suffix = ".png" if frames.images[row].suffix.lower() == ".png" else ".jpg"
+        _link(frames.images[row], path / f"{stem}.color{suffix}")
+        stems.append(stem)
+    splits_of = {folder: set(frames.splits[frames.sequences == sequence]) for sequence, folder in folder_of.items()}
+    if all(len(splits) == 1 and splits <= {"train", "test"} for splits in splits_of.values()):
+        for split, name in (("train", "TrainSplit.txt"), ("test", "TestSplit.txt")):
+            chosen = [folder for folder, splits in splits_of.items() if splits == {split}]
+            _write_lines(path / name, [f"sequence{int(folder.removeprefix('seq-'))}" for folder in chosen])
+    else:
+        _write_lists(path, stems, frames.splits)
 
 
 @WRITERS.register("nerfstudio")
 def write_nerfstudio(scene: Scene, path: Path) -> None:
-    """``transforms.json`` (OpenGL axes), intrinsics per frame, absolute image paths.
+    """``transforms.json`` (OpenGL axes) with intrinsics per frame, absolute image paths, and lists of the splits.
 
     Raises:
         BadInput: for a camera model that nerfstudio does not know.
     """
+    frames = scene.frames
     entries = []
-    for row, matrix in enumerate(scene.frames.poses.to_opengl_matrices()):
-        entry: dict[str, object] = {"file_path": str(scene.frames.images[row]), "transform_matrix": matrix.tolist()}
-        if scene.frames.cameras[row]:
-            entry |= _nerfstudio_intrinsics(scene.cameras[scene.frames.cameras[row]])
+    for row, matrix in enumerate(frames.poses.to_opengl_matrices()):
+        entry: dict[str, object] = {"file_path": str(frames.images[row]), "transform_matrix": matrix.tolist()}
+        if frames.cameras[row]:
+            entry |= _nerfstudio_intrinsics(scene.cameras[frames.cameras[row]])
         entries.append(entry)
+    content: dict[str, object] = {"frames": entries}
+    if len(set(frames.splits)) > 1:
+        for split, key in _SPLIT_KEYS.items():
+            content[key] = [str(frames.images[row]) for row in np.flatnonzero(frames.splits == split)]
     path.mkdir(parents=True, exist_ok=True)
-    (path / "transforms.json").write_text(json.dumps({"frames": entries}, indent=1))
+    (path / "transforms.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 @WRITERS.register("colmap")
@@ -107,7 +141,10 @@ def write_colmap(scene: Scene, path: Path) -> None:
         BadInput: when an image has no intrinsics.
     """
     if "" in scene.frames.cameras:
-        raise BadInput(f"scene {scene.name} has images without intrinsics, COLMAP needs them for every image")
+        lost = [name for name, camera in zip(scene.frames.names, scene.frames.cameras, strict=True) if not camera]
+        raise BadInput(
+            f"COLMAP needs intrinsics for every image, {len(lost)} of scene {scene.name} have none: {summarize(lost)}"
+        )
     pycolmap = import_pycolmap()
     model = pycolmap.Reconstruction()
     number_of = {name: number for number, name in enumerate(scene.cameras, start=1)}
@@ -128,13 +165,20 @@ def write_colmap(scene: Scene, path: Path) -> None:
         model.add_image_with_trivial_frame(image, pose)
     path.mkdir(parents=True, exist_ok=True)
     model.write_text(str(path))
+    _write_lists(path, scene.frames.names, scene.frames.splits)
+
+
+def _camera_cells(camera: Camera) -> tuple[str, int, int, str]:
+    return camera.model, camera.width, camera.height, _words(camera.params)
 
 
 def _nerfstudio_intrinsics(camera: Camera) -> dict[str, object]:
     values = dict(zip(CAMERA_MODELS[camera.model], camera.params, strict=True))
     fisheye = camera.model == "OPENCV_FISHEYE"
-    if not fisheye and camera.model not in ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"):
-        raise BadInput(f"nerfstudio has no camera model {camera.model}")
+    rational = any(values.get(name) for name in ("k4", "k5", "k6")) and not fisheye
+    known = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV")
+    if camera.model not in known or rational:
+        raise BadInput(f"nerfstudio cannot hold a {camera.model} camera with parameters {_words(camera.params)}")
     fx, fy = camera.focal_px
     cx, cy = camera.principal_point_px
     entry: dict[str, object] = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": camera.width, "h": camera.height}
@@ -143,14 +187,34 @@ def _nerfstudio_intrinsics(camera: Camera) -> dict[str, object]:
     return entry | {"camera_model": "OPENCV_FISHEYE" if fisheye else "OPENCV"}
 
 
-def _color_suffix(image: Path) -> str:
-    return ".png" if image.suffix.lower() == ".png" else ".jpg"
+def _sequence_folders(sequences: list[str]) -> dict[str, str]:
+    """Sequence -> ``seq-NN``: names of that kind stay, if all are; else they are numbered in order."""
+    if all(name[4:].isdecimal() and name == f"seq-{int(name[4:]):02d}" for name in sequences):
+        return {name: name for name in sequences}
+    return {name: f"seq-{number:02d}" for number, name in enumerate(sequences, start=1)}
+
+
+def _write_lists(folder: Path, names: Iterable[str], splits: np.ndarray) -> None:
+    """``train_list.txt`` and ``test_list.txt`` for the import's options, where the format has no place for a split."""
+    if len(set(splits)) < 2:
+        return
+    for split in SPLITS:
+        chosen = [name for name, of in zip(names, splits, strict=True) if of == split]
+        if chosen:
+            _write_lines(folder / f"{split}_list.txt", chosen)
 
 
 def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    elif target.exists():
+        raise BadInput(f"{target} is a file: an export does not overwrite photos, choose another --out")
     target.symlink_to(source)
 
 
-def _parent(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _words(values: Iterable[float]) -> str:
+    return " ".join(repr(float(value)) for value in values)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
