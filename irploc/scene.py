@@ -250,7 +250,6 @@ def _read_frames(folder: Path, image_root: Path) -> Frames:
             dtype=text,
             keep_default_na=False,
             na_values={name: ["", "nan", "NaN"] for name in POSE_COLUMNS},
-            float_precision="round_trip",
         )
     except FileNotFoundError:
         raise NotFound(f"{path} is missing") from None
