@@ -23,7 +23,7 @@ def read_colmap(path: Path, options: ReadOptions) -> Imported:
     """A COLMAP model: the folder with ``cameras``, ``images`` and ``points3D`` (binary or text), or one above ``sparse/0``.
 
     The photos are looked for in ``options.images``, else in an ``images`` folder beside or above the model. The scale is the
-    model's own: metric only if it was made so.
+    model's own: metric only if it was made so. Photos in that folder that the model does not hold are rejected.
 
     Raises:
         NotFound: no model. BadInput: damaged, no image with a pose, or a camera model unknown here.
@@ -52,8 +52,10 @@ def read_colmap(path: Path, options: ReadOptions) -> Imported:
         frames.add(root / image.name, sequence, f"camera{image.camera_id}")
     read = poses_from_columns(np.array(tvec).reshape(-1, 3), np.array(qvec).reshape(-1, 4), posed, str(model))
     poses = Poses.from_cam_from_world(read.world_from_cam_wxyz, read.centers_m)
-    for photo in _photos_outside(images, root):
-        frames.reject(photo, "not registered in the model")
+    if root != model and root.is_dir():
+        known = {image.name for image in images}
+        for photo in sorted({name_of(file, root) for file in list_images(root)} - known):
+            frames.reject(photo, "not registered in the model")
     return Imported(
         frames.finish(poses, str(model)), root, cameras, "COLMAP model", tuple(frames.rejected), units="as in the model"
     )
@@ -71,14 +73,6 @@ def _image_folder(model: Path) -> Path:
         if (folder / "images").is_dir():
             return folder / "images"
     return model
-
-
-def _photos_outside(images: list[Any], root: Path) -> list[str]:
-    """Names of the photos in an ``images`` folder that the model does not have."""
-    if root.name != "images" or not root.is_dir():
-        return []
-    known = {image.name for image in images}
-    return [name for photo in list_images(root) if (name := name_of(photo, root)) not in known]
 
 
 def _camera(camera: Any, model: Path) -> Camera:

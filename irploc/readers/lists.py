@@ -51,8 +51,8 @@ def _rows(frames: Frames, path: Path | None) -> set[int]:
     lines = [words for _, words in read_rows(path, 1, "name")]
     if not lines:
         raise BadInput(f"{path} names no images")
-    known = [without_extension(name) for name in frames.names]
-    row_of, row_of_whole = _rows_by_suffix(known), {name: row for row, name in enumerate(known)}
+    row_of_whole = _rows_by_name(frames.names)
+    row_of = _rows_by_suffix(frames.names) | row_of_whole
     names, found = [], []
     for words in lines:  # a name may have spaces; a line may go on after the name, as Cambridge's lists do
         whole = " ".join(words)
@@ -73,6 +73,8 @@ def _rows(frames: Frames, path: Path | None) -> set[int]:
 
 def _row(name: str, row_of: dict[str, int], row_of_whole: dict[str, int]) -> int:
     """The row of a listed name; -1 for none, -2 for several. Folders may be left out of it or stand in front of it."""
+    if name in row_of:
+        return row_of[name]
     key = without_extension(name).strip("/")
     if key in row_of:
         return row_of[key]
@@ -81,12 +83,21 @@ def _row(name: str, row_of: dict[str, int], row_of_whole: dict[str, int]) -> int
     return next((row_of_whole[part] for part in inner if part in row_of_whole), -1)
 
 
-def _rows_by_suffix(names: Sequence[str]) -> dict[str, int]:
-    """Every trailing part of every path -> its row, -2 where several share it; whole names win."""
+def _rows_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Every name without and with its extension -> its row, -2 where several photos differ in their extension only."""
     table: dict[str, int] = {}
     for row, name in enumerate(names):
-        parts = name.split("/")
+        key = without_extension(name)
+        table[key] = -2 if key in table else row
+    return table | {name: row for row, name in enumerate(names)}
+
+
+def _rows_by_suffix(names: Sequence[str]) -> dict[str, int]:
+    """Every trailing part of every path without extension -> its row, -2 where several share it."""
+    table: dict[str, int] = {}
+    for row, name in enumerate(names):
+        parts = without_extension(name).split("/")
         for start in range(1, len(parts)):
             suffix = "/".join(parts[start:])
             table[suffix] = -2 if suffix in table else row
-    return table | {name: row for row, name in enumerate(names)}
+    return table

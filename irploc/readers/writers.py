@@ -135,7 +135,7 @@ def write_nerfstudio(scene: Scene, path: Path) -> None:
 
 @WRITERS.register("colmap")
 def write_colmap(scene: Scene, path: Path) -> None:
-    """A COLMAP text model with cameras and images and no points.
+    """A COLMAP model with cameras and images and no points; text, or binary where names have spaces.
 
     Raises:
         BadInput: when an image has no intrinsics.
@@ -164,7 +164,8 @@ def write_colmap(scene: Scene, path: Path) -> None:
         pose = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([x, y, z, w])), tvec[row])
         model.add_image_with_trivial_frame(image, pose)
     path.mkdir(parents=True, exist_ok=True)
-    model.write_text(str(path))
+    spaced = any(" " in name for name in scene.frames.names)  # a text model ends a name at its first space
+    (model.write_binary if spaced else model.write_text)(str(path))
     _write_lists(path, scene.frames.names, scene.frames.splits)
 
 
