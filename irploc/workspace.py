@@ -68,7 +68,7 @@ class Workspace:
         return sorted(path.stem for path in (self.root / "embeddings").glob("*.h5"))
 
     def only_embedded_scene(self) -> str:
-        """The scene to localize in when the user names none.
+        """The scene to localize in when the user names none; further embeddings of the one scene do not count.
 
         Raises:
             NotFound, BadInput: when there is none, or more than one.
@@ -76,6 +76,9 @@ class Workspace:
         names = self.embedded_scenes()
         if not names:
             raise NotFound(f"no embeddings in {self.root / 'embeddings'}: run 'irploc embed SCENE' first")
+        own = [name for name in names if name in self.scene_names()]
+        if len(own) == 1:
+            return own[0]
         if len(names) > 1:
             raise BadInput(f"the workspace has several scenes ({', '.join(names)}): choose one with --scene NAME")
         return names[0]

@@ -106,3 +106,13 @@ def test_with_several_scenes_the_user_must_choose(tmp_path: Path) -> None:
         workspace.embeddings(name).touch()
     with pytest.raises(BadInput, match=r"several scenes \(a, b\)"):
         workspace.only_embedded_scene()
+
+
+def test_several_embeddings_of_the_only_scene_leave_no_choice_to_make(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for path in (workspace.embeddings("hall"), workspace.embeddings("hall-densevlad"), tmp_path / "scenes/hall/scene.toml"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert workspace.only_embedded_scene() == "hall"
+    assert workspace.place_of_embeddings(workspace.embeddings("hall-densevlad"), "hall") == "hall-densevlad"
+    assert workspace.place_of_embeddings(tmp_path / "elsewhere" / "x.h5", "hall") == "hall"
