@@ -31,7 +31,9 @@ def main() -> None:
     options = parser.parse_args()
 
     photo = decode_image(options.photo)
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {photo.width}x{photo.height}")
+    print(
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {photo.width}x{photo.height}"
+    )
     for method in options.methods.split(","):
         localizer = Localizer.open(options.scene, method, workspace=options.workspace)
         photo = decode_image(options.photo, localizer.max_side)
