@@ -258,6 +258,8 @@ def _read_frames(folder: Path, image_root: Path) -> Frames:
     absent = [name for name in COLUMNS if name not in table]
     if absent:
         raise BadInput(f"{path} lacks the columns {', '.join(absent)}; it needs {','.join(COLUMNS)}")
+    if table.empty:
+        raise BadInput(f"{path} has no images")
     try:
         numbers = table[POSE_COLUMNS].to_numpy(dtype=np.float64)
         indices = table["index"].to_numpy(dtype=np.int64)

@@ -17,7 +17,7 @@ def canonical(quat_wxyz: ArrayLike) -> np.ndarray:
     norm = np.linalg.norm(quat, axis=-1, keepdims=True)
     if not np.all(np.isfinite(norm)) or np.any(norm < 1e-12):
         raise ValueError("zero or non-finite quaternion")
-    unit = quat / norm
+    unit = quat / np.where(np.abs(norm - 1) < 1e-15, 1.0, norm)  # canonical twice is canonical once, to the last bit
     first = np.argmax(unit != 0, axis=-1)[..., None]
     return unit * np.where(np.take_along_axis(unit, first, axis=-1) < 0, -1.0, 1.0)
 

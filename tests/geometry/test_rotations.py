@@ -140,6 +140,13 @@ def test_rotations_form_a_group(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> 
 
 
 @laws
+@given(quaternions)
+def test_canonical_twice_is_canonical_once_to_the_last_bit(a: np.ndarray) -> None:
+    once = rotations.canonical(a + 0.1)
+    np.testing.assert_array_equal(rotations.canonical(once), once)
+
+
+@laws
 @given(quaternions, quaternions)
 def test_products_of_quaternions_are_products_of_matrices(a: np.ndarray, b: np.ndarray) -> None:
     product = rotations.matrix_from_quaternion(rotations.multiply(a, b))
