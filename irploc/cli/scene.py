@@ -119,8 +119,10 @@ def _split(
     if split_kind is not None and split_kind not in _SPLIT_OPTIONS:
         raise BadInput(f"unknown --split {split_kind!r}, choose one of {', '.join(_SPLIT_OPTIONS)}")
     for name in given:
-        if name not in _SPLIT_OPTIONS.get(split_kind or "", ()):
-            kind = next(kind for kind, names in _SPLIT_OPTIONS.items() if name in names)
+        kind = next(kind for kind, names in _SPLIT_OPTIONS.items() if name in names)
+        if split_kind is None and not (train_list or test_list):
+            split_kind = kind  # --block-size 30 alone can mean one thing only
+        if kind != split_kind:
             raise BadInput(f"--{name.replace('_', '-')} goes with --split {kind}")
     if train_list or test_list:
         listed = split_by_lists(frames, train_list, test_list)
