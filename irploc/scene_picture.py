@@ -61,6 +61,8 @@ def write_top_view(scene: Scene, path: Path) -> None:
             some = rows[_spaced(points[rows], _ARROW_SPACING * extent)]
             axes.quiver(*points[some].T, *looking[some].T, color=color, **arrows)
             axes.update_datalim(points[some] + looking[some])
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    axes.update_datalim([middle - 0.2 * extent, middle + 0.2 * extent])  # a single photo or a straight walk has a width too
     _dress(axes, scene, extent, ["xyz"[axis] for axis in plane])
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
