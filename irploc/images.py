@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_PIXELS = 300_000_000
 _EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's decoders raise on damaged files, found by changing bytes at random.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error, zlib.error, LookupError, ArithmeticError)
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -47,22 +62,10 @@ def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
         NotFound: no such file.
         BadInput: the file is empty, truncated, not an image, or larger than ``MAX_PIXELS``.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}")
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise NotFound(f"no image {path}") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, expected an image") from None
-    except PermissionError:
-        raise BadInput(f"{path} cannot be opened: no permission") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadInput(_why_unreadable(path, error)) from None
+    with _opened(path) as image:
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
     return resize_to_max_side(_to_rgb(upright), max_side)
 
 
@@ -72,18 +75,41 @@ def decoded_size(path: Path, max_side: int | None = None) -> tuple[int, int]:
     Raises:
         NotFound, BadInput: as ``decode_image``, as far as the header tells.
     """
+    with _opened(path) as image:
+        width, height = image.size
+        turned_by_pillow = image.format == "TIFF"
+        if not turned_by_pillow and _orientation(image) in _EXIF_TURNED:
+            width, height = height, width
+    return _reduced_size(width, height, max_side)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The opened file; what Pillow says about a damaged one, then or later, becomes one of our errors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about damaged metadata
             with Image.open(path) as image:
-                width, height = image.size
-                if image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED:
-                    width, height = height, width
+                if image.width * image.height > MAX_PIXELS:
+                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}")
+                yield image
     except FileNotFoundError:
         raise NotFound(f"no image {path}") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder, expected an image") from None
+    except PermissionError:
+        raise BadInput(f"{path} cannot be opened: no permission") from None
+    except (Image.DecompressionBombError, *_DAMAGED) as error:
         raise BadInput(_why_unreadable(path, error)) from None
-    return _reduced_size(width, height, max_side)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or the metadata is damaged."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except _DAMAGED:
+        return 1
 
 
 def resize_to_max_side(image: Image.Image, max_side: int | None) -> Image.Image:
