@@ -165,6 +165,30 @@ def test_embeddings_alone_are_enough(workspace: Path) -> None:
     assert run("hall", "--methods", "nearest", workspace=workspace).exit_code == 0
 
 
+def test_several_encoders_of_one_scene_stand_side_by_side(workspace: Path, tmp_path: Path) -> None:
+    other = workspace / "embeddings" / "hall-other.h5"
+    write_store(make_scene(), other)
+    ours = workspace / "embeddings" / "hall.h5"
+    out = tmp_path / "both.json"
+    both = run(
+        "hall", "--embeddings", ours, "--embeddings", other, "--methods", "nearest", "--json", out, workspace=workspace
+    )
+    assert both.exit_code == 0, both.output
+    found = json.loads(out.read_text())
+    assert list(found["results"]) == ["nearest @hall", "nearest @hall-other"]
+    assert found["encoder"] == "toy (@hall), toy (@hall-other)"
+    first, second = (result["median_position_m"] for result in found["results"].values())
+    assert first == second
+
+
+def test_encoders_of_different_photos_are_not_compared(workspace: Path, tmp_path: Path) -> None:
+    other = tmp_path / "fewer.h5"
+    write_store(make_scene(test=5), other)
+    result = run("hall", "--embeddings", workspace / "embeddings/hall.h5", "--embeddings", other, workspace=workspace)
+    assert result.exit_code == 1
+    assert "run 'irploc embed' again" in result.stderr
+
+
 def test_bad_requests_are_refused_in_one_line(workspace: Path) -> None:
     assert "no scene 'hal'" in refused(run("hal", workspace=workspace))
     assert "did you mean 'nearest'?" in refused(run("hall", "--methods", "neares", workspace=workspace))
