@@ -10,6 +10,7 @@ import numpy as np
 
 from irploc.errors import BadInput
 from irploc.geometry import rotations
+from irploc.geometry.poses import Poses
 from irploc.scene import Frames, Scene
 
 if TYPE_CHECKING:
@@ -18,15 +19,25 @@ if TYPE_CHECKING:
 _COLORS = {"train": "#4477aa", "validation": "#228833", "test": "#ee6677"}
 _ARROW = 0.06  # length of a viewing direction as a share of the extent
 _ARROW_SPACING = 0.035  # so that directions stay readable where photos are dense
+_UPRIGHT = 0.7  # share of a world axis in the photos' mean downward direction that makes it the vertical
 _JUMP = 8.0  # a step longer than so many usual ones is a gap in a walk
 _LONG_SIDE_IN, _SHORT_SIDE_IN = 8.0, 3.5
 
 
-def ground_axes(centers_m: np.ndarray) -> tuple[int, int]:
-    """The two world axes along which the cameras spread most, in order: the plane of a top view."""
-    spread = np.ptp(centers_m, axis=0)
-    first, second = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
-    return first, second
+def ground_axes(poses: Poses) -> tuple[int, int]:
+    """The world axes drawn to the right and upwards, so that the place is seen from above and not mirrored.
+
+    The vertical is the axis that the photos, held upright on the whole, have as their own; where they have none in common
+    it is the one along which they spread least.
+    """
+    down = rotations.rotate(poses.world_from_cam_wxyz, [0.0, 1.0, 0.0]).mean(axis=0)
+    vertical = int(np.argmax(np.abs(down)))
+    if abs(down[vertical]) < _UPRIGHT:
+        spread = np.ptp(poses.centers_m, axis=0)
+        first, second = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
+        return first, second
+    one, other = (vertical + 1) % 3, (vertical + 2) % 3
+    return (one, other) if down[vertical] < 0 else (other, one)
 
 
 def write_top_view(scene: Scene, path: Path) -> None:
@@ -41,7 +52,7 @@ def write_top_view(scene: Scene, path: Path) -> None:
     frames = scene.frames
     if not len(frames):
         raise BadInput(f"scene {scene.name} has no posed photos to draw")
-    plane = list(ground_axes(frames.poses.centers_m))
+    plane = list(ground_axes(frames.poses))
     points = frames.poses.centers_m[:, plane]
     extent = max(float(np.ptp(points, axis=0).max()), 1e-3)
     figure = Figure(figsize=_figure_size(points, extent), dpi=120, layout="constrained")

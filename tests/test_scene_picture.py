@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from irploc.errors import BadInput
+from irploc.geometry import rotations
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames, Scene
 from irploc.scene_picture import _figure_size, _round_length, _spaced, _walk, ground_axes, write_top_view
@@ -35,9 +36,39 @@ def pixels_like(image: Image.Image, color: tuple[int, int, int]) -> int:
     return int((np.abs(np.asarray(image.convert("RGB")).astype(int) - color).max(axis=2) < 8).sum())
 
 
-def test_the_plane_is_that_of_the_two_widest_axes_in_their_order() -> None:
-    assert ground_axes(np.array([[0.0, 0, 0], [1, 5, 3]])) == (1, 2)
-    assert ground_axes(np.array([[0.0, 0, 0], [9, 0.1, 3]])) == (0, 2)
+@pytest.mark.parametrize(
+    ("down", "right_and_up"),
+    [
+        ([0, 1, 0], (0, 2)),  # COLMAP: y is down
+        ([0, 0, -1], (0, 1)),  # z is up
+        ([0, -1, 0], (2, 0)),  # y is up: x to the right and z upwards would be a mirror image
+        ([0, 0, 1], (1, 0)),
+        ([1, 0, 0], (2, 1)),
+        ([-1, 0, 0], (1, 2)),
+    ],
+)
+def test_the_place_is_seen_from_above_whatever_axis_is_vertical(down: list[int], right_and_up: tuple[int, int]) -> None:
+    turns = rotations.quaternion_from_matrix(
+        [turn_with_down(np.array(down, dtype=float), angle) for angle in range(0, 300, 40)]
+    )
+    centers = np.random.default_rng(0).normal(size=(len(turns), 3)) + 50.0 * np.outer(np.arange(len(turns)), down)
+    assert ground_axes(Poses(centers, turns)) == right_and_up
+    right, up_the_page = np.eye(3)[list(right_and_up)]
+    np.testing.assert_array_equal(np.cross(right, up_the_page), -np.array(down))  # towards the one who looks down
+
+
+def turn_with_down(down: np.ndarray, heading_deg: float) -> np.ndarray:
+    """A world_from_cam matrix whose y axis is ``down``."""
+    some = np.roll(down, 1)
+    other = np.cross(down, some)
+    forward = np.cos(np.radians(heading_deg)) * some + np.sin(np.radians(heading_deg)) * other
+    return np.stack([np.cross(down, forward), down, forward], axis=1)
+
+
+def test_photos_without_a_common_vertical_are_drawn_in_the_plane_of_their_spread() -> None:
+    rolled = np.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])  # one upright, one upside down
+    assert ground_axes(Poses([[0.0, 0, 0], [1, 5, 3]], rolled)) == (1, 2)
+    assert ground_axes(Poses([[0.0, 0, 0], [9, 0.1, 3]], rolled)) == (0, 2)
 
 
 def test_the_picture_shows_every_split_in_its_colour(tmp_path: Path) -> None:
