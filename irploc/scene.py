@@ -162,11 +162,12 @@ class Scene:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} is not valid TOML: {error}") from None
         provenance.check_header(content, FORMAT, VERSION, path)
-        image_root = Path(os.path.normpath(folder.absolute() / content.get("image_root", ".")))
+        base = _base_of_paths(folder, content.get("image_root", "."))
+        image_root = Path(os.path.normpath(base / content.get("image_root", ".")))
         return cls(
             name=content.get("name", folder.name),
             image_root=image_root,
-            frames=_read_frames(folder, image_root),
+            frames=_read_frames(folder, base, image_root),
             cameras=_read_cameras(content.get("cameras", {}), path),
             ground_truth=content.get("ground_truth", "unknown"),
             source=content.get("source", "unknown"),
@@ -227,6 +228,14 @@ def _stored_path(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
+def _base_of_paths(folder: Path, image_root: str) -> Path:
+    """The absolute folder that stored paths are relative to: as the user wrote it, or, where that leads nowhere because
+    ``folder`` is reached through a link, where it really lies."""
+    written, real = folder.absolute(), folder.resolve()
+    leads_nowhere = not Path(os.path.normpath(written / image_root)).exists()
+    return real if leads_nowhere and Path(os.path.normpath(real / image_root)).exists() else written
+
+
 def _frames_table(frames: Frames, folder: Path) -> pd.DataFrame:
     table = pd.DataFrame(
         {
@@ -241,7 +250,7 @@ def _frames_table(frames: Frames, folder: Path) -> pd.DataFrame:
     return table
 
 
-def _read_frames(folder: Path, image_root: Path) -> Frames:
+def _read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
     path = folder / "frames.csv"
     text = {"image": str, "sequence": str, "split": str, "camera": str}
     try:
@@ -265,7 +274,7 @@ def _read_frames(folder: Path, image_root: Path) -> Frames:
         indices = table["index"].to_numpy(dtype=np.int64)
     except ValueError as error:
         raise BadInput(f"{path}: a pose or index is not a number: {error}") from None
-    images = tuple(Path(os.path.normpath(folder.absolute() / image)) for image in table["image"])
+    images = tuple(Path(os.path.normpath(base / image)) for image in table["image"])
     return Frames(
         images=images,
         names=tuple(name_of(image, image_root) for image in images),

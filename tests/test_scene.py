@@ -99,6 +99,15 @@ def test_a_relative_folder_is_the_same_scene(scene: Scene, tmp_path: Path, monke
     assert_same(Scene.load(Path("scenes/../scenes/toy")), scene)
 
 
+def test_a_scene_reached_through_a_link_finds_its_photos(scene: Scene, tmp_path: Path) -> None:
+    scene.save(tmp_path / "work/scenes/toy")
+    (tmp_path / "far/away").mkdir(parents=True)
+    (tmp_path / "far/away/link").symlink_to(tmp_path / "work")
+    loaded = Scene.load(tmp_path / "far/away/link/scenes/toy")
+    assert all(image.is_file() for image in loaded.frames.images)
+    assert loaded.frames.names == scene.frames.names
+
+
 def test_a_split_may_be_edited_by_hand(scene: Scene, tmp_path: Path) -> None:
     scene.save(tmp_path / "toy")
     table = tmp_path / "toy/frames.csv"
