@@ -115,6 +115,11 @@ def test_without_a_model_the_default_is_bdi_with_a_k_that_fits(workspace: Worksp
     place.store.close()
 
 
+def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"method 'bdi' has no model: leave .*other\.pt out"):
+        Localizer.open("toy", model=tmp_path / "other.pt", workspace=workspace.root)
+
+
 def test_an_unknown_scene_or_method_is_refused(workspace: Workspace) -> None:
     with pytest.raises(NotFound, match="no embeddings file"):
         Localizer.open("elsewhere", workspace=workspace.root)

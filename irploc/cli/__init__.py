@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 from pathlib import Path
@@ -61,7 +62,10 @@ class Main(click.Group):
         except IrplocError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.filename is None and error.errno is None:
+            if error.errno in (
+                None,
+                errno.EPIPE,
+            ):  # a mistake of ours; or the reader of our output left, which click ends quietly
                 raise
             where = f": {error.filename}" if error.filename else ""
             raise click.ClickException(f"{error.strerror or error}{where}") from error

@@ -33,7 +33,8 @@ class EncoderOptions:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise BadInput(f"unknown precision {self.precision!r}, choose one of {', '.join(PRECISIONS)}")
-        if self.precision == "fp16" and self.torch_device.type == "cpu":
+        device = self.torch_device  # refuses one that is not there
+        if self.precision == "fp16" and device.type == "cpu":
             raise BadInput("fp16 needs a GPU; on a CPU use --precision fp32 or bf16")
 
     @property
@@ -42,9 +43,15 @@ class EncoderOptions:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            return torch.device(self.device)
+            chosen = torch.device(self.device)
         except RuntimeError:
-            raise BadInput(f"unknown device {self.device!r}, choose auto, cpu, cuda or cuda:N") from None
+            chosen = torch.device("meta")
+        if chosen.type not in ("cpu", "cuda"):
+            raise BadInput(f"unknown device {self.device!r}, choose auto, cpu, cuda or cuda:N")
+        if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+            found = f"{torch.cuda.device_count()} GPU(s)"
+            raise BadInput(f"there is no device {self.device}: torch finds {found} here; use --device cpu or auto")
+        return chosen
 
 
 class Encoder(ABC):

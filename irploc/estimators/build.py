@@ -72,6 +72,8 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
     method = METHODS.get(name)
     options: object = options_from_mapping(method.options, values, f"method {name!r}")
     if not method.needs_model:
+        if model is not None:
+            raise BadInput(f"method {name!r} has no model: leave {model} out, or choose the method it was trained for")
         return method.build(options, None, place)
     path = model or place.model_path(name)
     if not path.is_file():

@@ -67,6 +67,15 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage:" in result.output
 
 
+def test_a_reader_that_closes_our_output_early_is_no_error() -> None:
+    code = "import time; time.sleep(0.2); from irploc.cli import main; main(['methods'])"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 1
+
+
 def test_a_misspelt_command_gets_a_suggestion() -> None:
     result = CliRunner().invoke(main, ["localise"])
     assert result.exit_code == 2

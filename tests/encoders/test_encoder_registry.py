@@ -127,6 +127,12 @@ def test_half_precision_needs_a_gpu_and_other_precisions_do_not_exist() -> None:
         EncoderOptions(precision="fp8")
 
 
+@pytest.mark.parametrize("device", ["gpu", "mps", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device: str) -> None:
+    with pytest.raises(BadInput, match=r"unknown device|there is no device cuda:99: torch finds"):
+        EncoderOptions(device=device)
+
+
 def test_values_that_leave_the_range_of_the_precision_are_reported() -> None:
     encoder = netvlad.NetVladEncoder(netvlad.random_weights(0, dimension=4), "x", CPU)
     encoder._bias = torch.full((4,), float("inf"))
