@@ -183,10 +183,10 @@ class Localizer:
 
 
 def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") -> Encoder:
-    """The encoder that made a scene's embeddings, with the same weights.
+    """The encoder that made a scene's embeddings, with the same weights and preprocessing.
 
     Raises:
-        NotFound: when it or its weights are not there. Mismatch: when its weights are other ones.
+        NotFound: when it or its weights are not there. Mismatch: when its weights or its preprocessing are other ones.
     """
     header = place.store.header
     precision = header.precision
@@ -199,6 +199,11 @@ def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") 
         raise Mismatch(
             f"{place.store.path} was made with weights {header.weights_sha256[:12]}… of {header.encoder}, those here are "
             f"{encoder.weights_sha256[:12]}…: embed the scene again, or give the right ones with --encoder"
+        )
+    if encoder.preprocessing != header.preprocessing:
+        raise Mismatch(
+            f"{place.store.path} was made with the preprocessing {header.preprocessing!r}, {encoder.name} now has "
+            f"{encoder.preprocessing!r}: embed the scene again"
         )
     return encoder
 

@@ -108,6 +108,12 @@ def test_changed_weights_are_refused(workspace: Workspace, monkeypatch: pytest.M
         Localizer.open("toy", method="nearest", workspace=workspace.root)
 
 
+def test_another_preprocessing_is_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TinyEncoder, "preprocessing", "9x9 means")
+    with pytest.raises(Mismatch, match="preprocessing '8x8 means', tiny now has '9x9 means'"):
+        Localizer.open("toy", method="nearest", workspace=workspace.root)
+
+
 def test_without_a_model_the_default_is_bdi_with_a_k_that_fits(workspace: Workspace) -> None:
     place = open_place(workspace, "toy")
     assert default_method(place) == "bdi:k=24", "the toy place has 24 mapping photos, fewer than 25"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,11 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "ground_truth": header.ground_truth,
         "encoder": header.encoder,
         "weights_sha256": header.weights_sha256,
+        "preprocessing": header.preprocessing,
         "max_side": header.max_side,
         "precision": header.precision,
+        "augmentations": header.augmentations,
+        "jitter": asdict(header.jitter),
         "seed": header.seed,
         "images": len(index.frames),
         "dimension": header.dimension,
