@@ -91,13 +91,13 @@ def methods(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        defaults = "".join(f":{key}={value:g}" for key, value in row["options"].items())
+        defaults = "".join(f":{key}={_plain(value)}" for key, value in row["options"].items())
         trained = "  (trained)" if row["needs_model"] else ""
         click.echo(f"{row['name'] + defaults:<20} {row['summary']}{trained}")
 
 
 def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
-    """All photos, and the names they get in a pose file: relative to the folder that was given."""
+    """All photos, and the names they get in a pose file: relative to the folder given, whole paths where two would agree."""
     from irploc.errors import BadInput
     from irploc.images import list_images
 
@@ -113,7 +113,11 @@ def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
         else:
             paths.append(item)
             names.append(item.as_posix())
-    return paths, names
+    return paths, names if len(set(names)) == len(names) else [path.as_posix() for path in paths]
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _in_words(answer: Localization) -> str:

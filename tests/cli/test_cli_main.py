@@ -112,6 +112,21 @@ def test_localize_takes_a_folder_and_prints_a_line_per_photo(embedded: Path, toy
     assert len(images) == len(list(folder.rglob("*.jpg")))
 
 
+def test_photos_of_the_same_name_in_two_folders_keep_apart_in_the_pose_file(
+    embedded: Path, toy_scene: Path, tmp_path: Path
+) -> None:
+    from irploc.evaluation import read_pose_file
+
+    photo = Image.open(Scene.load(toy_scene).frames.images[0])
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        photo.save(tmp_path / name / "1.png")
+    poses = tmp_path / "poses.txt"
+    result = run(embedded, "localize", tmp_path / "a", tmp_path / "b", "--method", "nearest", "--poses", poses)
+    assert result.exit_code == 0, result.output
+    assert read_pose_file(poses).names == ((tmp_path / "a/1.png").as_posix(), (tmp_path / "b/1.png").as_posix())
+
+
 def test_a_bad_photo_among_good_ones_costs_the_exit_code_only(embedded: Path, toy_scene: Path, tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_text("no")
     Image.open(Scene.load(toy_scene).frames.images[0]).save(tmp_path / "a.png")
