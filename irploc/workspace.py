@@ -40,7 +40,7 @@ class Workspace:
     def place_of_embeddings(self, path: Path, scene: str) -> str:
         """The name under which index and models of an embeddings file are kept: the scene's, or the file's own where a
         scene has several in this workspace (``embeddings/kitchen-densevlad.h5``)."""
-        return path.stem if path.absolute().parent == (self.root / "embeddings").absolute() else scene
+        return path.stem if path.parent.resolve() == (self.root / "embeddings").resolve() else scene
 
     def scene_folder(self, name_or_folder: str) -> Path:
         """The folder of a scene given as a path or as a name in this workspace.

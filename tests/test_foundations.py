@@ -115,4 +115,5 @@ def test_several_embeddings_of_the_only_scene_leave_no_choice_to_make(tmp_path: 
         path.touch()
     assert workspace.only_embedded_scene() == "hall"
     assert workspace.place_of_embeddings(workspace.embeddings("hall-densevlad"), "hall") == "hall-densevlad"
+    assert workspace.place_of_embeddings(tmp_path / "scenes/../embeddings/hall-densevlad.h5", "hall") == "hall-densevlad"
     assert workspace.place_of_embeddings(tmp_path / "elsewhere" / "x.h5", "hall") == "hall"

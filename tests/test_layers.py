@@ -65,7 +65,12 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("torchvision", "torchvision_safe.py"), ("h5py", "retrieval/store.py"), ("faiss", "retrieval/index.py")],
+    [
+        ("torchvision", "torchvision_safe.py"),
+        ("pycolmap", "pycolmap_safe.py"),
+        ("h5py", "retrieval/store.py"),
+        ("faiss", "retrieval/index.py"),
+    ],
 )
 def test_a_library_with_one_home_is_imported_there_only(library: str, home: str) -> None:
     users = {

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ FORMAT, VERSION = "irploc-embeddings", 1
 DTYPES = ("float16", "float32")
 _UNCACHED = {"rdcc_nbytes": 0}  # rows are read and written whole; a chunk cache would only double the traffic
 _TEXT = h5py.string_dtype()
+_LABELS = ("scene", "scene_folder", "mapping_fingerprint", "ground_truth", "encoder")  # the encoder's file may move
 
 
 @dataclass(frozen=True)
 class StoreHeader:
-    """What the vectors in a store are. All but the first four fields must agree for images to be added.
+    """What the vectors in a store are. All but ``_LABELS`` must agree for images to be added.
 
     Attributes:
         scene, scene_folder: the scene's name and absolute path.
@@ -69,7 +70,7 @@ class StoreHeader:
     def differences(self, other: StoreHeader) -> list[str]:
         """Settings that make the vectors of two stores incomparable, ``name: ours, not theirs``."""
         found = []
-        for name in [field.name for field in fields(self)][5:]:
+        for name in [field.name for field in fields(self) if field.name not in _LABELS]:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 found.append(f"{name} {theirs!r} instead of {ours!r}")
@@ -265,8 +266,9 @@ def lock(path: Path) -> Iterator[None]:
         except OSError:
             stream.close()
             raise Busy(f"{path} is being written by another process: wait for it, or choose another --out") from None
-        if lock_path.exists() and os.fstat(stream.fileno()).st_ino == lock_path.stat().st_ino:
-            break
+        with suppress(FileNotFoundError):
+            if os.fstat(stream.fileno()).st_ino == lock_path.stat().st_ino:
+                break
         stream.close()  # the holder before us removed the file between our open and our lock
     try:
         yield
