@@ -1,8 +1,13 @@
-"""Methods ``irpnet`` and ``mlp``: poses from trained regressors."""
+"""Methods ``irpnet`` and ``mlp``: poses from trained regressors.
+
+Source: IRPNet paper, section III. ``irpnet`` takes the position from the network trained for it and the orientation from the
+other one, ``mlp`` both from one network.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,30 +39,12 @@ class RegressorEstimator:
         return PoseEstimates.of_poses(self.regressor.poses(query.embeddings))
 
 
-class IRPNetEstimator(RegressorEstimator):
-    """Position from the network trained for it, orientation from the other one.
-
-    Source: IRPNet paper, section III-B.
-    """
+def _build(method: str, options: RegressorOptions, model_path: Path | None, place: Place) -> RegressorEstimator:
+    return RegressorEstimator(load_model(model_path or place.model_path(method), identity_of(place.store), method))
 
 
-class MLPEstimator(RegressorEstimator):
-    """Both from one network. Source: IRPNet paper, section III-A."""
-
-
-def _build_irpnet(options: RegressorOptions, model_path: Path | None, place: Place) -> IRPNetEstimator:
-    path = model_path or place.model_path("irpnet")
-    return IRPNetEstimator(load_model(path, identity_of(place.store), "irpnet"))
-
-
-def _build_mlp(options: RegressorOptions, model_path: Path | None, place: Place) -> MLPEstimator:
-    path = model_path or place.model_path("mlp")
-    return MLPEstimator(load_model(path, identity_of(place.store), "mlp"))
-
-
-METHODS.register("irpnet")(
-    Method("two-branch network on embeddings, trained with 'irploc train-mlp'", RegressorOptions, True, _build_irpnet)
-)
-METHODS.register("mlp")(
-    Method("plain network on embeddings, trained with 'irploc train-mlp --model mlp'", RegressorOptions, True, _build_mlp)
-)
+for _name, _summary in (
+    ("irpnet", "two-branch network on embeddings, trained with 'irploc train-mlp'"),
+    ("mlp", "plain network on embeddings, trained with 'irploc train-mlp --model mlp'"),
+):
+    METHODS.register(_name)(Method(_summary, RegressorOptions, True, partial(_build, _name)))
