@@ -18,6 +18,7 @@ from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_PIXELS = 300_000_000
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit refuses the 200 megapixels that phones take
 _EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -183,6 +184,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             return f"{path} is empty (0 bytes), expected an image"
     except OSError:
         pass
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{path} has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, UnidentifiedImageError):
         return f"{path} is not an image (known are JPEG, PNG, WebP, TIFF, BMP, PPM)"
     if "truncated" in str(error).lower() or isinstance(error, EOFError):

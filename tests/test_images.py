@@ -169,9 +169,18 @@ def truncated(path: Path, image_format: str) -> None:
     path.write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
 
 
-def declares_a_huge_size(path: Path) -> None:
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+def declares_a_huge_size(path: Path, width: int = 100_000, height: int = 100_000) -> None:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path.write_bytes(png(header, zlib.compress(b"\x00" * 99)))
+
+
+def test_the_200_megapixels_of_a_phone_are_a_photo_and_more_than_300_are_not(tmp_path: Path) -> None:
+    declares_a_huge_size(tmp_path / "phone.png", 16_320, 12_240)
+    assert decoded_size(tmp_path / "phone.png") == (16_320, 12_240)
+    for side in (20_000, 100_000):
+        declares_a_huge_size(tmp_path / "large.png", side, side)
+        with pytest.raises(BadInput, match="more than 300,000,000"):
+            decoded_size(tmp_path / "large.png")
 
 
 @pytest.mark.parametrize(
