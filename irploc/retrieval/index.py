@@ -21,6 +21,7 @@ KINDS = ("flat", "ivfpq", "hnsw")
 _PQ_PIECES, _TRAINING_POINTS = 64, 39  # codes a vector in IVF-PQ; FAISS wants 39 training points a centroid
 _HNSW_LINKS = 32
 _CANDIDATES = 100
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,13 @@ class PlaceIndex:
             raise BadInput(f"k = {k} neighbours asked for, the place has {len(self.frames)} mapping images: use a smaller k")
         if queries.shape[1] != self.vectors.shape[1]:
             raise ValueError(f"queries have {queries.shape[1]} dimensions, the index {self.vectors.shape[1]}")
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
         if self.kind == "flat":
-            similarities, rows = self.faiss_index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+            similarities, rows = self.faiss_index.search(queries, k)
             return rows, similarities
-        return self._search_and_rerank(np.ascontiguousarray(queries, dtype=np.float32), k)
+        starts = range(0, max(len(queries), 1), _CHUNK)  # bounds the memory for the gathered candidates
+        parts = [self._search_and_rerank(queries[start : start + _CHUNK], k) for start in starts]
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([similarities for _, similarities in parts])
 
     def _search_and_rerank(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """More candidates than asked for, put in order by their exact similarity."""
