@@ -46,8 +46,8 @@ class PlaceOptions:
 
     width: int = 320
     height: int = 240
-    mapping_frames: int = 200
-    test_frames: int = 70
+    mapping_frames: int = 300
+    test_frames: int = 60
     seed: int = 0
     jpeg_quality: int = 92
 

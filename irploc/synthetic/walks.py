@@ -11,14 +11,17 @@ from irploc.geometry.poses import Poses
 
 @dataclass(frozen=True)
 class Walk:
-    """Laps around the middle of the room.
+    """Back and forth on an arc around the middle of the room, looking across it.
+
+    The gaze sweeps less than half a turn: the published regressors give unit quaternions, which cannot follow a full turn
+    without a jump.
 
     Attributes:
         center: (3,) metres, the mean position.
         radii: (2,) metres along x and y.
-        radius_swing: how much the radius changes from lap to lap, as a share.
-        laps: how often the path goes round.
-        start_turn: where it begins, in turns.
+        radius_swing: how much the radius changes from sweep to sweep, as a share.
+        middle_turn, arc_turns: the middle of the arc, and how far it reaches to either side, turns counter-clockwise from x.
+        sweeps: how often the path goes there and back.
         gaze_swing_deg: how far the gaze sways to the sides of straight across the room.
         pitch_deg: mean and sway of the gaze below the horizon.
         height_swing_m: how far the camera goes up and down.
@@ -27,8 +30,9 @@ class Walk:
     center: tuple[float, float, float]
     radii: tuple[float, float]
     radius_swing: float
-    laps: float
-    start_turn: float
+    middle_turn: float
+    arc_turns: float
+    sweeps: float
     gaze_swing_deg: float
     pitch_deg: tuple[float, float]
     height_swing_m: float
@@ -38,8 +42,8 @@ class Walk:
         if count == 0:
             return Poses.missing(0)
         time = np.arange(count) / count
-        turn = 2 * np.pi * (self.start_turn + self.laps * time)
         phase = rng.uniform(0, 2 * np.pi, 6)
+        turn = 2 * np.pi * (self.middle_turn + self.arc_turns * np.sin(2 * np.pi * self.sweeps * time + phase[5]))
         swing = 1 + self.radius_swing * np.sin(2 * np.pi * 1.5 * time + phase[0])
         position = np.stack(
             [
@@ -81,5 +85,5 @@ def _look(position: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, roll: np.nda
     return matrices
 
 
-MAPPING_WALK = Walk((3.15, 2.2, 1.5), (1.25, 0.85), 0.28, 4.0, 0.0, 16.0, (8.0, 7.0), 0.14)
-TEST_WALK = Walk((3.2, 2.25, 1.55), (1.1, 0.95), 0.2, 2.0, 0.37, 12.0, (9.0, 5.0), 0.1)
+MAPPING_WALK = Walk((3.2, 2.3, 1.5), (0.9, 0.75), 0.35, 0.125, 0.16, 5.0, 6.0, (8.0, 4.0), 0.08)
+TEST_WALK = Walk((3.15, 2.35, 1.53), (0.85, 0.8), 0.25, 0.125, 0.145, 1.3, 5.0, (9.0, 3.0), 0.06)
