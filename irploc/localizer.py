@@ -92,7 +92,7 @@ class Localizer:
         """Loads what is needed to localize in a scene.
 
         Args:
-            scene: its name; None takes the workspace's only one.
+            scene: its name or folder; None takes the workspace's only one.
             method: ``bdi:k=25`` …; None takes ``irpnet`` where it is trained, else ``bdi``.
             model: a model file other than the scene's own.
             workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.

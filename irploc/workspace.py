@@ -25,6 +25,19 @@ class Workspace:
         """Default path of a scene's embeddings."""
         return self.root / "embeddings" / f"{scene}.h5"
 
+    def embeddings_of(self, scene: str) -> Path:
+        """Where the embeddings of a scene lie that is given by name or as a folder, or by the name of its embeddings file.
+
+        A scene's name need not be its folder's.
+        """
+        named = self.embeddings(Path(scene).name)
+        if named.is_file():
+            return named
+        try:
+            return self.embeddings(self.load_scene(scene).name)
+        except NotFound:
+            return named
+
     def index(self, scene: str) -> Path:
         """Default path of a scene's index."""
         return self.root / "indexes" / f"{scene}.faiss"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny_place import make_scene
 
 from irploc import provenance
 from irploc.config import options_from_mapping, parse_spec
@@ -106,6 +107,16 @@ def test_with_several_scenes_the_user_must_choose(tmp_path: Path) -> None:
         workspace.embeddings(name).touch()
     with pytest.raises(BadInput, match=r"several scenes \(a, b\)"):
         workspace.only_embedded_scene()
+
+
+def test_embeddings_are_found_by_the_folder_of_a_scene_that_has_another_name(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    make_scene(tmp_path / "scenes", train=1, test=0)  # in the folder "scene", named "tiny"
+    for given in ("scene", str(tmp_path / "scenes/scene"), "tiny"):
+        assert workspace.embeddings_of(given) == tmp_path / "embeddings/tiny.h5"
+    (tmp_path / "embeddings").mkdir()
+    workspace.embeddings("scene").touch()
+    assert workspace.embeddings_of("scene") == tmp_path / "embeddings/scene.h5", "an embeddings file's own name comes first"
 
 
 def test_several_embeddings_of_the_only_scene_leave_no_choice_to_make(tmp_path: Path) -> None:

@@ -126,6 +126,10 @@ def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp
         Localizer.open("toy", model=tmp_path / "other.pt", workspace=workspace.root)
 
 
+def test_a_scene_is_found_by_its_folder_too(workspace: Workspace, toy_scene: Path) -> None:
+    assert Localizer.open(str(toy_scene), "nearest", workspace=workspace.root).place.name == "toy"
+
+
 def test_an_unknown_scene_or_method_is_refused(workspace: Workspace) -> None:
     with pytest.raises(NotFound, match="no embeddings file"):
         Localizer.open("elsewhere", workspace=workspace.root)

@@ -37,4 +37,4 @@ def store_path(ctx: click.Context, scene_or_h5: str) -> Path:
     path = Path(scene_or_h5)
     if path.suffix in (".h5", ".hdf5") or path.is_file():
         return path
-    return workspace_of(ctx).embeddings(path.name)
+    return workspace_of(ctx).embeddings_of(scene_or_h5)

@@ -40,13 +40,13 @@ def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None,
 
     Args:
         workspace: where both are looked for.
-        scene: its name, or that of one of its embeddings files.
+        scene: its name or folder, or the name of one of its embeddings files.
         embeddings, index: other places than the workspace's.
 
     Raises:
         NotFound, BadInput, Mismatch, Busy: as the store and the index.
     """
-    store = EmbeddingStore.open(embeddings or workspace.embeddings(scene))
+    store = EmbeddingStore.open(embeddings or workspace.embeddings_of(scene))
     try:
         name = workspace.place_of_embeddings(store.path, store.header.scene)
         saved = index or workspace.index(name)
