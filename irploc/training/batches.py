@@ -13,6 +13,7 @@ from irploc.training.losses import Outputs
 from irploc.training.models import ORIENTATION, POSITION
 from irploc.training.normalisation import InputMap, TargetMap, poses_of, targets_of
 from irploc.training.recipes import Recipe
+from irploc.training.teacher import Teacher
 
 SETUP = 2**40  # the "step" whose generator makes maps and first weights
 _ORDER = 2**41  # added to an epoch: its order of images
@@ -48,6 +49,7 @@ class Batches:
     Attributes:
         embeddings: (N, V, R) on the device: as stored, or mapped.
         targets: output -> (N, p), as stored or standardized.
+        teacher: the closed forms, where the recipe starts from them.
         input_map: how embeddings were mapped; None if not.
         target_map: how targets were.
         watched: photos whose errors are watched.
@@ -68,13 +70,32 @@ class Batches:
             self.input_map = InputMap.fit(self.embeddings, recipe.components, generator)
             self.embeddings = self.input_map.apply(self.embeddings)
             vectors = self.input_map.apply(vectors[:, None])[:, 0]
+        self.teacher: Teacher | None = None
+        if recipe.ridge:
+            self.teacher = Teacher(self.embeddings.float(), self.targets, recipe.ridge, recipe.partial_jitter)
+        self._deviations = self.embeddings.flatten(0, 1).std(dim=0, correction=0).float() if recipe.noise else None
         self.watched = Watched(watched.name, vectors, watched.poses)
 
     def draw(self, step: int) -> tuple[torch.Tensor, Outputs]:
         """The batch of one step: (B, R) float32 embeddings and their targets."""
+        recipe, generator = self._recipe, generator_for(self._seed, step, self._device)
         images = self._images_of(step)
-        embeddings = self._versions(images, generator_for(self._seed, step, self._device))
-        return embeddings, {name: values[images] for name, values in self.targets.items()}
+        embeddings = self._versions(images, generator)
+        targets = {name: values[images] for name, values in self.targets.items()}
+        if recipe.blend:
+            others = torch.randint(len(self.embeddings), images.shape, generator=generator, device=self._device)
+            share = recipe.blend * torch.rand(len(images), 1, generator=generator, device=self._device)
+            embeddings = torch.lerp(embeddings, self._versions(others, generator), share)
+            targets = {name: torch.lerp(values, self.targets[name][others], share) for name, values in targets.items()}
+        if self._deviations is not None:
+            noise = torch.randn(embeddings.shape, generator=generator, device=self._device) * self._deviations
+            share = recipe.noise * torch.rand(len(images), 1, generator=generator, device=self._device)
+            embeddings = torch.addcmul(embeddings, noise, share)
+        shares = recipe.teacher_shares
+        if self.teacher is not None and any(shares.values()):
+            answers = self.teacher.answer(embeddings)
+            targets = {name: torch.lerp(values, answers[name], shares[name]) for name, values in targets.items()}
+        return embeddings, targets
 
     def _images_of(self, step: int) -> torch.Tensor:
         """Row numbers: each image once per epoch, in an order of its own; more draws fill the last batch."""

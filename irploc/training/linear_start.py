@@ -9,67 +9,51 @@ from __future__ import annotations
 import torch
 
 from irploc.training.losses import Outputs
-from irploc.training.models import IRPNet, Regressor
+from irploc.training.models import IRPNet, linear_layers
 
-GAUSS_SHARES = (0.5 - 0.5 / 3**0.5, 0.5 + 0.5 / 3**0.5)  # exact for second moments of a uniform share
 MARGIN = 4.0  # a carried value stays positive, and so passes the ReLUs unchanged, up to this many times its spread
 
 
-def ridge_map(embeddings_NVR: torch.Tensor, targets_NP: torch.Tensor, penalty: float, partial_jitter: bool) -> torch.Tensor:
-    """(R, P) weights of ridge regression without intercept, for the draws that training will make.
-
-    Args:
-        embeddings_NVR: centred; all versions of an image count alike.
-        targets_NP: centred.
-        penalty: as a share of the total variance of the embeddings, per image: fewer images are fitted less closely.
-        partial_jitter: draws lie anywhere between version 0 and another one; two points of Gauss stand for all of them.
-    """
-    images, versions, size = embeddings_NVR.shape
-    gram = torch.zeros(size, size, dtype=torch.float64, device=embeddings_NVR.device)
-    product = torch.zeros(size, targets_NP.shape[1], dtype=torch.float64, device=embeddings_NVR.device)
-    shares = GAUSS_SHARES if partial_jitter else (1.0,)
-    for share in shares:
-        for version in range(versions):
-            rows = torch.lerp(embeddings_NVR[:, 0].double(), embeddings_NVR[:, version].double(), share)
-            gram.addmm_(rows.T, rows)
-            product.addmm_(rows.T, targets_NP.double())
-    gram.diagonal().add_(penalty * gram.diagonal().sum() / images)
-    return torch.linalg.solve(gram, product).float()
-
-
-@torch.no_grad()
-def start_linear(
-    network: Regressor, embeddings_NVR: torch.Tensor, targets: Outputs, penalty: float, partial_jitter: bool
-) -> None:
-    """Changes fresh weights so that the network begins as ridge regression.
+class LinearLane:
+    """A few units per layer of an ``IRPNet`` that carry a linear map past the ReLUs; all the others learn what it misses.
 
     In every hidden layer the first p units carry the p linear outputs, shifted by ``MARGIN`` spreads so that ReLU lets them
-    through; the last layer takes the shift away. All other units keep their random weights, with zero weights in the last
-    layer, and all weights are trained.
+    through; the last layer takes the shift away. The linear map itself, in the shared layer, is trained like everything
+    else; ``restore`` keeps the other units out of the lane, which made the error a tenth larger where they could enter.
+
+    Args:
+        network: just made; its weights are changed so that it begins as the linear map.
+        linear: output -> (R, p) weights.
+        spreads: output -> (p,) standard deviations of the targets, to know what values to expect.
     """
-    if not isinstance(network, IRPNet):
-        raise ValueError("the linear start is written for the branches of an IRPNet")
-    first_unit = 0
-    for name, branch in network.branches.items():
-        weights = ridge_map(embeddings_NVR, targets[name], penalty, partial_jitter)
-        outputs = weights.shape[1]
-        units = slice(first_unit, first_unit + outputs)
-        spread = targets[name].std(dim=0, correction=0).mul(MARGIN)
-        network.shared.weight[units] = weights.T
-        network.shared.bias[units] = spread
-        _carry(branch.get_submodule("first"), units, outputs)
-        _carry(branch.get_submodule("second"), slice(0, outputs), outputs)
-        _carry(branch.get_submodule("third"), slice(0, outputs), outputs)
-        head = network.last_layer(name)
-        head.weight.zero_()
-        head.weight[:, :outputs] = torch.eye(outputs)
-        head.bias[:] = -spread
-        first_unit += outputs
 
+    @torch.no_grad()
+    def __init__(self, network: IRPNet, linear: Outputs, spreads: Outputs) -> None:
+        self._network = network
+        self._units: dict[str, slice] = {}
+        first_unit = 0
+        for name in network.branches:
+            weights, shift = linear[name], MARGIN * spreads[name]
+            units = slice(first_unit, first_unit + weights.shape[1])
+            network.shared.weight[units] = weights.T
+            network.shared.bias[units] = shift
+            head = network.last_layer(name)
+            head.weight.zero_()
+            head.bias[:] = -shift
+            self._units[name] = units
+            first_unit = units.stop
+        self.restore()
 
-def _carry(layer: torch.nn.Module, units: slice, outputs: int) -> None:
-    """The first ``outputs`` units of a layer copy ``units`` of the one before; the others do not see them."""
-    assert isinstance(layer, torch.nn.Linear)
-    layer.weight[:, units] = 0.0
-    layer.weight[:outputs] = 0.0
-    layer.weight[:outputs, units] = torch.eye(outputs)
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Undoes what an optimiser step did to the lane behind the shared layer."""
+        for name, units in self._units.items():
+            outputs = units.stop - units.start
+            entry, lane = units, slice(0, outputs)
+            for layer in linear_layers(self._network.branches[name]):
+                if layer.out_features > outputs:
+                    layer.weight[:, entry] = 0.0
+                    layer.weight[lane] = 0.0
+                    layer.bias[lane] = 0.0
+                layer.weight[lane, entry] = torch.eye(outputs, device=layer.weight.device)
+                entry = lane

@@ -44,6 +44,10 @@ class Recipe:
         input_dropout, shared_dropout: before and after the first layer.
         partial_jitter: a draw lies at a random place between the plain version of an image and a jittered one, instead of
             being one of the versions.
+        blend: mix each draw and its pose with another image's, up to this share.
+        noise: normal noise added to each drawn component, up to this share of the component's standard deviation.
+        position_teacher, orientation_teacher: share of the label that is what closed forms answer for the draw
+            (``teacher.Teacher``).
 
     Raises:
         BadInput: for values that cannot be.
@@ -74,6 +78,10 @@ class Recipe:
     input_dropout: float = 0.0
     shared_dropout: float = 0.0
     partial_jitter: bool = False
+    blend: float = 0.0
+    noise: float = 0.0
+    position_teacher: float = 0.0
+    orientation_teacher: float = 0.0
 
     def __post_init__(self) -> None:
         if self.place not in PLACES:
@@ -96,6 +104,11 @@ class Recipe:
         """Steps of the whole training, whole epochs."""
         per_epoch = self.steps_per_epoch(images)
         return max(self.epochs, -(-self.minimum_steps // per_epoch)) * per_epoch
+
+    @property
+    def teacher_shares(self) -> dict[str, float]:
+        """By output."""
+        return {POSITION: self.position_teacher, ORIENTATION: self.orientation_teacher}
 
     def weights_of(self, training: str) -> dict[str, float]:
         """s of each output in the training for ``position`` or for ``orientation``."""
@@ -130,25 +143,29 @@ def fast(place: str) -> Recipe:
         name="fast",
         place=place,
         epochs=30,
-        minimum_steps=600,
-        learning_rate=5e-3,
+        minimum_steps=1200,
+        learning_rate=2e-3,
         weight_decay=0.01,
         orientation_weight=1.0,
         orientation_position_weight=0.0,
-        width=384,
+        width=512,
         dropout=0.0,
-        batch_size=128,
+        batch_size=256,
         optimizer="adamw",
         beta2=0.99,
         epsilon=1e-8,
         schedule="cosine",
-        warmup=0.1,
+        warmup=0.05,
         averaging=0.98,
         components=400,
         standardize=True,
         softness=0.05,
         ridge=0.06,
         partial_jitter=True,
+        blend=0.5,
+        noise=0.4,
+        position_teacher=1.0,
+        orientation_teacher=0.5,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from irploc.training.batches import Batches
-from irploc.training.linear_start import start_linear
+from irploc.training.linear_start import LinearLane
 from irploc.training.losses import LearnedWeighting, Outputs, WeightedNorms
 from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Regressor, linear_layers
 from irploc.training.normalisation import InputMap, TargetMap
@@ -28,12 +28,20 @@ class Trainee:
         criterion: its loss; may have trained parameters of its own.
         recipe: optimiser, schedule and averaging.
         total_steps: where the schedule ends.
+        lane: the linear map in the network, if it has one.
     """
 
-    def __init__(self, training: str, network: Regressor, criterion: nn.Module, recipe: Recipe, total_steps: int) -> None:
-        self.training, self.network, self.criterion = training, network, criterion
+    def __init__(
+        self,
+        training: str,
+        network: Regressor,
+        criterion: nn.Module,
+        recipe: Recipe,
+        total_steps: int,
+        lane: LinearLane | None = None,
+    ) -> None:
+        self.training, self.network, self.criterion, self._lane = training, network, criterion, lane
         self._recipe, self._total_steps = recipe, total_steps
-        self._parameters = [*network.parameters(), *criterion.parameters()]
         self._optimizer = _optimizer(network, criterion, recipe)
         self._average = copy.deepcopy(network).requires_grad_(False) if recipe.averaging else None
 
@@ -52,6 +60,8 @@ class Trainee:
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
+        if self._lane is not None:
+            self._lane.restore()
         if self._average is not None:
             decay = min(self._recipe.averaging, (number + 1) / (number + 10))
             ours: list[torch.Tensor] = list(self._average.parameters())
@@ -114,6 +124,7 @@ def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int
         network = MLP(dimension, recipe.width, recipe.input_dropout)
         criterion = LearnedWeighting(recipe.softness)
         return [Trainee(JOINT, network.to(device), criterion.to(device), recipe, total_steps)]
+    spreads = {name: values.std(dim=0, correction=0) for name, values in batches.targets.items()}
     trainees = []
     for training in (POSITION, ORIENTATION):
         loss = WeightedNorms(recipe.weights_of(training), recipe.softness)
@@ -121,9 +132,8 @@ def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int
         net = IRPNet(dimension, recipe.width, branches, recipe.dropout, recipe.input_dropout, recipe.shared_dropout).to(
             device
         )
-        if recipe.ridge:
-            start_linear(net, batches.embeddings, batches.targets, recipe.ridge, recipe.partial_jitter)
-        trainees.append(Trainee(training, net, loss, recipe, total_steps))
+        lane = LinearLane(net, batches.teacher.linear, spreads) if batches.teacher is not None else None
+        trainees.append(Trainee(training, net, loss, recipe, total_steps, lane))
     return trainees
 
 
