@@ -7,6 +7,7 @@ from torch import nn
 
 from irploc.training.models import ORIENTATION, POSITION
 
+KENDALL_START = -3.0  # for metres and raw quaternions
 Outputs = dict[str, torch.Tensor]
 
 
@@ -34,12 +35,16 @@ class WeightedNorms(nn.Module):
 class LearnedWeighting(nn.Module):
     """exp(-s_x) |x^ - x| + s_x + exp(-s_q) |q^ - q| + s_q with trained s.
 
-    Source: Kendall and Cipolla, CVPR 2017, which starts from s_x = 0, s_q = -3; used for the MLP of Table I.
+    Args:
+        orientation_start: s_q at the start; s_x starts from 0.
+        softness: as in ``WeightedNorms``.
+
+    Source: Kendall and Cipolla, CVPR 2017; used for the MLP of Table I.
     """
 
-    def __init__(self, softness: float = 0.0) -> None:
+    def __init__(self, orientation_start: float = KENDALL_START, softness: float = 0.0) -> None:
         super().__init__()
-        self.log_scales = nn.ParameterDict({POSITION: torch.tensor(0.0), ORIENTATION: torch.tensor(-3.0)})
+        self.log_scales = nn.ParameterDict({POSITION: torch.tensor(0.0), ORIENTATION: torch.tensor(orientation_start)})
         self.softness = softness
 
     def forward(self, outputs: Outputs, targets: Outputs) -> torch.Tensor:

@@ -93,6 +93,8 @@ class Recipe:
             raise BadInput(
                 f"width is {self.width}, it must be a multiple of 4 (later layers have a half and a quarter of it)"
             )
+        if self.ridge and self.width < 32:
+            raise BadInput(f"width is {self.width}, the recipe {self.name} needs at least 32")
         if not self.learning_rate > 0:
             raise BadInput(f"learning rate is {self.learning_rate}, it must be positive")
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from irploc.training.batches import Batches
 from irploc.training.linear_start import LinearLane
-from irploc.training.losses import LearnedWeighting, Outputs, WeightedNorms
+from irploc.training.losses import KENDALL_START, LearnedWeighting, Outputs, WeightedNorms
 from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Regressor, linear_layers
 from irploc.training.normalisation import InputMap, TargetMap
 from irploc.training.recipes import Recipe
@@ -120,20 +120,22 @@ def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int
     them is never seen.
     """
     dimension, device = batches.embeddings.shape[2], batches.embeddings.device
-    if model == "mlp":
-        network = MLP(dimension, recipe.width, recipe.input_dropout)
-        criterion = LearnedWeighting(recipe.softness)
-        return [Trainee(JOINT, network.to(device), criterion.to(device), recipe, total_steps)]
     spreads = {name: values.std(dim=0, correction=0) for name, values in batches.targets.items()}
+
+    def trainee(training: str, network: Regressor, criterion: nn.Module) -> Trainee:
+        network = network.to(device)
+        lane = LinearLane(network, batches.teacher.linear, spreads) if batches.teacher is not None else None
+        return Trainee(training, network, criterion.to(device), recipe, total_steps, lane)
+
+    if model == "mlp":
+        start = 0.0 if recipe.standardize else KENDALL_START
+        return [trainee(JOINT, MLP(dimension, recipe.width, recipe.input_dropout), LearnedWeighting(start, recipe.softness))]
     trainees = []
     for training in (POSITION, ORIENTATION):
         loss = WeightedNorms(recipe.weights_of(training), recipe.softness)
         branches = tuple(loss.weights)
-        net = IRPNet(dimension, recipe.width, branches, recipe.dropout, recipe.input_dropout, recipe.shared_dropout).to(
-            device
-        )
-        lane = LinearLane(net, batches.teacher.linear, spreads) if batches.teacher is not None else None
-        trainees.append(Trainee(training, net, loss, recipe, total_steps, lane))
+        network = IRPNet(dimension, recipe.width, branches, recipe.dropout, recipe.input_dropout, recipe.shared_dropout)
+        trainees.append(trainee(training, network, loss))
     return trainees
 
 

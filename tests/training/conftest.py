@@ -37,15 +37,16 @@ def toy_poses(times: np.ndarray) -> Poses:
     return Poses(centers, np.stack([np.cos(half), 0 * half, np.sin(half), 0 * half], axis=1))
 
 
+def toy_set(count: int = 40) -> TrainingSet:
+    """``count`` images in three versions, with 20 images between them to watch."""
+    times = np.linspace(0, 5, count)
+    poses, between = toy_poses(times), toy_poses(np.linspace(0.06, 4.9, 20))
+    versions = np.stack([toy_embeddings(poses, seed) for seed in range(3)], axis=1)
+    watched = Monitor("validation", toy_embeddings(between, 9), between)
+    return TrainingSet(versions, poses, np.zeros(count), np.arange(count), IDENTITY, watched)
+
+
 @pytest.fixture
 def toy() -> Callable[..., TrainingSet]:
-    """Makes a training set of ``count`` images in three versions, with 20 images between them to watch."""
-
-    def make(count: int = 40) -> TrainingSet:
-        times = np.linspace(0, 5, count)
-        poses, between = toy_poses(times), toy_poses(np.linspace(0.06, 4.9, 20))
-        versions = np.stack([toy_embeddings(poses, seed) for seed in range(3)], axis=1)
-        watched = Monitor("validation", toy_embeddings(between, 9), between)
-        return TrainingSet(versions, poses, np.zeros(count), np.arange(count), IDENTITY, watched)
-
-    return make
+    """``toy_set``."""
+    return toy_set

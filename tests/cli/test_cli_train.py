@@ -1,0 +1,101 @@
+"""`irploc train-mlp` as a user meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from tiny_place import TinyEncoder, make_scene
+
+from irploc.cli import main
+from irploc.retrieval.embed import embed_scene
+from irploc.retrieval.plan import EmbedOptions
+from irploc.retrieval.store import EmbeddingStore
+from irploc.training.modelfile import load_model
+
+SMALL = ["--width", "32", "--batch-size", "8", "--epochs", "3"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace with the embeddings of a tiny scene."""
+    scene = make_scene(tmp_path)
+    embed_scene(scene, tmp_path / "scene", tmp_path / "embeddings/tiny.h5", TinyEncoder(), EmbedOptions(augmentations=2))
+    return tmp_path
+
+
+def run(workspace: Path, *arguments: str) -> Result:
+    """One call of irploc."""
+    return CliRunner().invoke(main, ["--workspace", str(workspace), "train-mlp", *arguments])
+
+
+def test_a_scene_by_name_becomes_a_model_where_methods_look_for_it(workspace: Path) -> None:
+    result = run(workspace, "tiny", *SMALL, "--seed", "4")
+    assert result.exit_code == 0, result.output
+    path = workspace / "models/tiny.irpnet.pt"
+    assert str(path) in result.stdout
+    assert "test photos, median" in result.stdout
+    assert "irpnet, recipe fast (outdoor), 6 images of 3 versions" in result.stderr
+    model = load_model(path)
+    assert (model.model, model.seed, model.recipe.width, model.identity["encoder"]) == ("irpnet", 4, 32, "tiny")
+    assert [entry["epoch"] for entry in model.record["epochs"]] == [1, 2, 3]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_an_mlp_with_the_papers_settings_goes_where_it_is_told(workspace: Path) -> None:
+    out = workspace / "elsewhere/model.pt"
+    file = str(workspace / "embeddings/tiny.h5")
+    flags = ["--model", "mlp", "--recipe", "paper", "--place", "outdoor", "--out", str(out)]
+    result = run(workspace, file, *flags, *SMALL)
+    assert result.exit_code == 0, result.output
+    model = load_model(out, method="mlp")
+    assert (model.recipe.name, model.recipe.place, model.recipe.learning_rate) == ("paper", "outdoor", 1e-3)
+
+
+def test_quiet_says_only_the_result(workspace: Path) -> None:
+    result = CliRunner().invoke(main, ["--quiet", "--workspace", str(workspace), "train-mlp", "tiny", *SMALL])
+    assert result.exit_code == 0
+    assert "epoch" not in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent"], "no embeddings file"),
+        (["tiny", "--model", "irpnett"], "unknown model 'irpnett', choose one of irpnet, mlp"),
+        (["tiny", "--recipe", "fst"], "did you mean 'fast'"),
+        (["tiny", "--place", "space"], "indoor, outdoor"),
+        (["tiny", "--epochs", "0"], "epochs is 0"),
+        (["tiny", "--width", "8"], "needs at least 32"),
+        (["tiny", "--device", "abacus"], "unknown device 'abacus'"),
+        (["tiny", "--recipe", "paper", "--width", "32", "--learning-rate", "1e6"], "try --learning-rate"),
+    ],
+)
+def test_mistakes_end_with_one_line(workspace: Path, arguments: list[str], words: str) -> None:
+    result = run(workspace, *arguments)
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (workspace / "models").exists() or not list((workspace / "models").glob("*.pt"))
+
+
+def test_a_store_without_mapping_photos_or_not_complete_is_refused(workspace: Path) -> None:
+    scene = make_scene(workspace / "tests-only", train=0, test=3)
+    path = workspace / "embeddings/empty.h5"
+    embed_scene(scene, workspace, path, TinyEncoder(), EmbedOptions(augmentations=2))
+    assert "has no mapping photos" in run(workspace, "empty", *SMALL).stderr
+    with EmbeddingStore.open_for_writing(workspace / "embeddings/tiny.h5") as store:
+        store._file["done"][1] = 0
+    result = run(workspace, "tiny", *SMALL)
+    assert result.exit_code == 1
+    assert "1 of 9 images are not embedded yet" in result.stderr
+
+
+def test_the_model_loads_with_torch_alone(workspace: Path) -> None:
+    run(workspace, "tiny", *SMALL)
+    content = torch.load(workspace / "models/tiny.irpnet.pt", weights_only=True)
+    assert set(content["networks"]) == {"position", "orientation"}
+    assert all("branches" in name or "shared" in name for name in content["networks"]["position"]["weights"])
