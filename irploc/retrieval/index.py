@@ -93,7 +93,14 @@ def build_index(store: EmbeddingStore, kind: str = "flat") -> PlaceIndex:
 
 
 def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
-    """Writes ``path`` and its ``.toml``, each put in place whole."""
+    """Writes ``path`` and its ``.toml``, each put in place whole.
+
+    Raises:
+        BadInput: when they cannot be written; what was there stays.
+    """
+    sidecar = path.with_suffix(".toml")
+    if sidecar == path:
+        raise BadInput(f"an index cannot be called {path}: that is the name of the file beside it; use .faiss")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         **provenance.header(FORMAT, VERSION),
@@ -113,11 +120,18 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "content_sha256": _fingerprint(index),
     }
     temporary = path.with_name(f".{path.name}.new")
-    faiss.write_index(index.faiss_index, str(temporary))
-    temporary.replace(path)
-    sidecar = path.with_suffix(".toml")
-    temporary.write_text(tomli_w.dumps(content))
-    temporary.replace(sidecar)
+    temporary_sidecar = path.with_name(f".{sidecar.name}.new")
+    try:
+        faiss.write_index(index.faiss_index, str(temporary))
+        content["faiss_sha256"] = provenance.sha256_of_file(temporary)
+        temporary_sidecar.write_text(tomli_w.dumps(content), encoding="utf-8")
+        temporary.replace(path)
+        temporary_sidecar.replace(sidecar)
+    except (OSError, RuntimeError):  # FAISS raises RuntimeError for a full disk as for a folder that forbids writing
+        raise BadInput(f"cannot write {path}: is there room, and may you write there? What was there is unchanged") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+        temporary_sidecar.unlink(missing_ok=True)
 
 
 def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
@@ -130,14 +144,18 @@ def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
     if not path.is_file() or not sidecar.is_file():
         raise NotFound(f"no index {path}: make it with 'irploc index {store.path}'")
     try:
-        content = tomllib.loads(sidecar.read_text())
+        content = tomllib.loads(sidecar.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{sidecar} is not valid TOML: {error}") from None
     provenance.check_header(content, FORMAT, VERSION, sidecar)
+    damaged = BadInput(f"{path} is damaged or not the index that {sidecar} describes: run 'irploc index {store.path}' again")
+    # FAISS trusts its files: a changed byte gives other neighbours, or asks for any amount of memory.
+    if content.get("faiss_sha256") != provenance.sha256_of_file(path) or content.get("kind") not in KINDS:
+        raise damaged
     try:
         faiss_index = faiss.read_index(str(path))
     except RuntimeError:
-        raise BadInput(f"{path} is damaged or not a FAISS index: make it again with 'irploc index {store.path}'") from None
+        raise damaged from None
     rows = store.frames.splits == "train"
     index = PlaceIndex(store.frames[rows], np.ascontiguousarray(store.vectors(rows)), faiss_index, content["kind"])
     if content.get("content_sha256") != _fingerprint(index) or faiss_index.ntotal != len(index.frames):

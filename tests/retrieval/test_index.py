@@ -105,3 +105,27 @@ def test_a_small_place_is_too_small_for_ivfpq(tmp_path: Path) -> None:
 def test_an_unknown_kind_names_the_known_ones(folder: Path) -> None:
     with EmbeddingStore.open(folder / "tiny.h5") as store, pytest.raises(BadInput, match="flat, ivfpq, hnsw"):
         build_index(store, "annoy")
+
+
+@pytest.mark.parametrize("at", [2, 40, -5])
+def test_an_index_with_a_changed_byte_is_refused(folder: Path, tmp_path: Path, at: int) -> None:
+    """FAISS itself would give other neighbours, or ask for all memory."""
+    path = tmp_path / "tiny.faiss"
+    with EmbeddingStore.open(folder / "tiny.h5") as store:
+        save_index(build_index(store), store.header, path)
+        content = bytearray(path.read_bytes())
+        content[at] ^= 0x10
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match="damaged"):
+            load_index(path, store)
+
+
+def test_an_index_that_cannot_be_written_says_so_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / ".full.faiss.new").symlink_to("/dev/full")
+    with EmbeddingStore.open(folder / "tiny.h5") as store:
+        index = build_index(store)
+        with pytest.raises(BadInput, match=r"cannot write .*full\.faiss"):
+            save_index(index, store.header, tmp_path / "full.faiss")
+        with pytest.raises(BadInput, match="cannot be called"):
+            save_index(index, store.header, tmp_path / "place.toml")
+    assert not list(tmp_path.iterdir())
