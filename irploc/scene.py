@@ -162,6 +162,7 @@ class Scene:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} is not valid TOML: {error}") from None
         provenance.check_header(content, FORMAT, VERSION, path)
+        _check_texts(content, path)
         base = _base_of_paths(folder, content.get("image_root", "."))
         image_root = Path(os.path.normpath(base / content.get("image_root", ".")))
         return cls(
@@ -263,7 +264,7 @@ def _read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
     except FileNotFoundError:
         raise NotFound(f"{path} is missing") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        raise BadInput(f"{path} is not a readable table: {error}") from None
+        raise BadInput(f"{path} is not a readable table: {str(error).strip()}") from None
     absent = [name for name in COLUMNS if name not in table]
     if absent:
         raise BadInput(f"{path} lacks the columns {', '.join(absent)}; it needs {','.join(COLUMNS)}")
@@ -271,8 +272,10 @@ def _read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
         raise BadInput(f"{path} has no images")
     try:
         numbers = table[POSE_COLUMNS].to_numpy(dtype=np.float64)
+        if pd.api.types.is_float_dtype(table["index"]):
+            raise ValueError("the column index must hold whole numbers")
         indices = table["index"].to_numpy(dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise BadInput(f"{path}: a pose or index is not a number: {error}") from None
     images = tuple(Path(os.path.normpath(base / image)) for image in table["image"])
     return Frames(
@@ -284,6 +287,15 @@ def _read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
         cameras=tuple(table["camera"]),
         poses=poses_from_columns(numbers[:, :3], numbers[:, 3:], list(table["image"]), str(path)),
     )
+
+
+def _check_texts(content: dict[str, Any], path: Path) -> None:
+    for name in ("name", "units", "ground_truth", "source", "image_root"):
+        if not isinstance(content.get(name, ""), str):
+            raise BadInput(f"{path}: {name} is {content[name]!r}, expected text in quotes")
+    name = content.get("name", "scene")
+    if name in ("", ".", "..") or "/" in name:  # files are called after it
+        raise BadInput(f"{path}: name is {name!r}, expected a name without /")
 
 
 def name_of(image: Path, image_root: Path) -> str:
