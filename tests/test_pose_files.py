@@ -139,3 +139,9 @@ def test_names_that_meet_nowhere_are_refused_with_an_example_of_each(tmp_path: P
         BadInput, match=r"none of its 1 images is in truth: it has other/f0.png, expected names like seq/f0.png"
     ):
         read.for_names(["seq/f0.png"], "truth")
+
+
+def test_a_name_that_is_not_utf8_is_kept(tmp_path: Path) -> None:
+    name = b"a\xff.jpg".decode("utf-8", "surrogateescape")
+    write_pose_file(tmp_path / "poses.txt", [name], Poses([[1, 2, 3]], [[1, 0, 0, 0]]))
+    assert read_pose_file(tmp_path / "poses.txt").names == (name,)

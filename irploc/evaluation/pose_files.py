@@ -102,8 +102,9 @@ def write_pose_file(path: Path, names: Sequence[str], poses: Poses, comments: Se
     for row in rows:
         numbers = " ".join(repr(float(value)) for value in (*qvec[row], *tvec[row]))
         lines.append(f"{_written(names[row])} {numbers}")
+    content = ("\n".join(lines) + "\n").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_bytes(content)
     return len(rows)
 
 
@@ -136,6 +137,8 @@ def _parse(line: str) -> tuple[str, list[float]]:
 
 
 def _written(name: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in name):  # bytes of a file name that are not UTF-8
+        return json.dumps(name)
     needs_quotes = not name or name.split() != [name] or name[0] in '#"'
     return json.dumps(name, ensure_ascii=False) if needs_quotes else name
 
