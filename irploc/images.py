@@ -64,10 +64,15 @@ def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
         BadInput: the file is empty, truncated, not an image, or larger than ``MAX_PIXELS``.
     """
     with _opened(path) as image:
-        image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        upright = image if turn is None else image.transpose(turn)
-    return resize_to_max_side(_to_rgb(upright), max_side)
+        upright = upright_rgb(image)
+    return resize_to_max_side(upright, max_side)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened image turned and converted as ``decode_image`` does; raises what Pillow raises on damaged files."""
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image))
+    return _to_rgb(image if turn is None else image.transpose(turn))
 
 
 def decoded_size(path: Path, max_side: int | None = None) -> tuple[int, int]:

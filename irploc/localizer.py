@@ -20,7 +20,7 @@ from irploc.errors import BadInput, IrplocError, Mismatch
 from irploc.estimators.base import Neighbours, PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
-from irploc.images import decode_image, resize_to_max_side, to_array
+from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
 from irploc.workspace import Workspace
 
 _LISTED_NEIGHBOURS = 5  # shown for methods that look at none themselves
@@ -126,7 +126,15 @@ class Localizer:
     def localize_many(
         self, images: Iterable[Path | str | Image.Image | np.ndarray], batch_size: int = 8
     ) -> Iterator[Localization | IrplocError]:
-        """Answers in order, an error in the place of each photo that cannot be used; decodes ahead of the encoder."""
+        """Answers in order, an error in the place of each photo that cannot be used; decodes ahead of the encoder.
+
+        Raises:
+            BadInput: for one photo instead of a list of them.
+        """
+        if isinstance(images, str | Path | Image.Image):
+            raise BadInput(
+                f"localize takes a list of photos: give [{images if isinstance(images, str | Path) else 'image'}]"
+            )
         batch: list[_Photo] = []
         for photo in _decode_ahead(images, self.max_side, 2 * batch_size):
             if batch and (photo.shape != batch[0].shape or len(batch) == batch_size or photo.error):
@@ -251,7 +259,12 @@ def _decode(image: Path | str | Image.Image | np.ndarray, fallback_name: str, ma
 
 def _as_pil(image: Image.Image | np.ndarray, name: str) -> Image.Image:
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        try:
+            return upright_rgb(image)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{name} cannot be decoded: {error}") from None
+    if not isinstance(image, np.ndarray):
+        raise BadInput(f"{name} is a {type(image).__name__}, expected a path, a PIL image or an array")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise BadInput(f"{name} is a {image.dtype} array of shape {image.shape}, expected (height, width, 3) uint8 RGB")
     return Image.fromarray(image)

@@ -145,3 +145,23 @@ def test_the_embeddings_are_free_for_writing_while_a_localizer_is_open(
     )
     assert report.embedded == 0
     assert localizer.localize([scene.frames.images[0]])[0].status == "ok"
+
+
+def test_an_opened_photo_is_turned_and_converted_like_its_file(localizer: Localizer, scene: Scene, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.open(scene.frames.images[3]).transpose(Image.Transpose.ROTATE_90).convert("RGBA").save(path, exif=exif)
+    from_file, opened, upright = localizer.localize([path, Image.open(path), scene.frames.images[3]])
+    assert np.array_equal(from_file.pose.centers_m, opened.pose.centers_m)
+    assert from_file.neighbours == opened.neighbours
+    assert opened.neighbours[0][1] == pytest.approx(upright.neighbours[0][1], abs=1e-6)
+
+
+def test_what_is_no_list_of_photos_is_refused(localizer: Localizer) -> None:
+    with pytest.raises(BadInput, match="takes a list of photos"):
+        localizer.localize("photo.jpg")
+    with pytest.raises(BadInput, match="image 0 is a int, expected a path"):
+        localizer.localize([7])  # type: ignore[list-item]
+    with pytest.raises(BadInput, match=r"array of shape \(0, 5, 3\)"):
+        localizer.localize([np.zeros((0, 5, 3), dtype=np.uint8)])
