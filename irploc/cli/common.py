@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from irploc.workspace import Workspace
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """``click.Path`` that refuses an empty word: an unset variable of a script must not mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _Path(dir_okay=False, path_type=Path)
+FOLDER = _Path(file_okay=False, path_type=Path)
+PATH = _Path(path_type=Path)
+SEED = click.IntRange(min=0, max=2**63 - 1)  # what HDF5, numpy and torch all take
 
 
 def workspace_of(ctx: click.Context) -> Workspace:
@@ -25,6 +37,11 @@ def workspace_of(ctx: click.Context) -> Workspace:
 def is_quiet(ctx: click.Context) -> bool:
     """Whether ``irploc --quiet`` was given."""
     return bool(ctx.obj["quiet"])
+
+
+def stdout_is_terminal() -> bool:
+    """Whether someone is looking; a closed stdout has nobody."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def note(text: str) -> None:

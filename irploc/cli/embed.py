@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, store_path, workspace_of
+from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
 
 
 @click.command()
@@ -20,7 +20,7 @@ from irploc.cli.common import FILE, is_quiet, note, store_path, workspace_of
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, or on a GPU fp16.")
 @click.option("--batch-size", type=int, help="Images a batch.  [default: by image size]")
 @click.option("--dtype", default="float16", show_default=True, help="On disk: float16 or float32.")
-@click.option("--seed", default=0, show_default=True, help="Of the colour jitter and of fitted encoders.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the colour jitter and of fitted encoders.")
 @click.option("--brightness", default=0.4, show_default=True, help="Jitter range.")
 @click.option("--contrast", default=0.4, show_default=True, help="Jitter range.")
 @click.option("--saturation", default=0.4, show_default=True, help="Jitter range.")

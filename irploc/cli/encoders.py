@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note
+from irploc.cli.common import FILE, is_quiet, note, stdout_is_terminal
 
 if TYPE_CHECKING:
     from irploc.encoders.weights import Located, WeightsFile
@@ -192,10 +192,9 @@ def _remark(entry: WeightsFile, located: Located) -> str:
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A drawn table on a terminal, aligned columns anywhere else."""
-    import sys
 
     cells = [[str(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if stdout_is_terminal():
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, workspace_of
+from irploc.cli.common import FILE, is_quiet, note, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
     from irploc.evaluation import Evaluation
@@ -111,7 +110,7 @@ def _evaluate_scene(
         with place.store:
             if loaded:
                 check_up_to_date(place, loaded)
-            specs = _split_methods(methods) if methods else available_methods(place)
+            specs = _split_methods(methods) if methods is not None else available_methods(place)
             measured[place.store.path.stem] = evaluate_place(place, specs, split)
     evaluation = side_by_side(measured)
     return replace(evaluation, notes=units_note(loaded)) if loaded else evaluation
@@ -140,7 +139,7 @@ def _evaluate_predictions(workspace: Workspace, predictions: tuple[Path, ...], g
 def _show(evaluation: Evaluation) -> None:
     from irploc.report import describe, notes, plain_text, summary_table
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if stdout_is_terminal() else None
     table = plain_text(summary_table(evaluation), width, lambda cell: click.style(cell, bold=True, fg="green"))
     click.echo(f"{evaluation.scene}: {describe(evaluation)}\n\n{table}\n")  # echo drops the colours of a pipe
     for sentence in notes(evaluation):

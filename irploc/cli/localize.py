@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from irploc.cli.common import FILE, PATH, is_quiet, note, workspace_of
+from irploc.cli.common import FILE, PATH, is_quiet, note, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
     from irploc.localizer import Localization
@@ -54,7 +53,7 @@ def localize(
     answers: list[Localization] = []
     located: list[str] = []
     problems: list[str] = []
-    shown_on_terminal = sys.stdout.isatty()
+    shown_on_terminal = stdout_is_terminal()
     with progress("localizing", len(paths), "images", is_quiet(ctx) or shown_on_terminal) as bar:
         for name, answer in zip(names, localizer.localize_many(paths), strict=True):
             bar.advance()

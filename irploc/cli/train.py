@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, store_path, workspace_of
+from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
 
 if TYPE_CHECKING:
     from irploc.training.dataset import TrainingSet
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=int, help="Images a step.  [default: by the recipe]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: by the recipe]")
 @click.option("--width", type=int, help="Units of the first layers.  [default: by the recipe]")
-@click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.<model>.pt]")
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")

@@ -18,6 +18,7 @@ from PIL import Image
 from tiny_place import TinyEncoder
 
 from irploc.cli import COMMANDS, main
+from irploc.cli.common import stdout_is_terminal
 from irploc.encoders import ENCODERS, EncoderEntry
 from irploc.scene import Scene
 
@@ -205,3 +206,24 @@ def test_signals_end_embedding_cleanly_with_what_was_done_kept(tmp_path: Path, n
 
     with EmbeddingStore.open(store, complete=False) as opened:
         assert 0 < opened.done.sum() < 33
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["localize", ""], "the path is empty"),
+        (["embed", "toy", "--seed", "-1"], "--seed"),
+        (["train-mlp", "toy", "--seed", "99999999999999999999"], "--seed"),
+        (["evaluate", "toy", "--methods", ""], "empty item"),
+    ],
+)
+def test_values_that_mean_nothing_are_wrong_usage(embedded: Path, arguments: list[str], complaint: str) -> None:
+    result = run(embedded, *arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_a_closed_stdout_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sets it to None when a shell closes it (``>&-``)."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert not stdout_is_terminal()
