@@ -201,7 +201,8 @@ class EmbeddingStore:
 
     def encoder_state(self) -> dict[str, np.ndarray]:
         """What a fitted encoder learned from the mapping photos."""
-        return {name: values[()] for name, values in self._file["encoder_state"].items()}
+        with self._disk_errors():
+            return {name: values[()] for name, values in self._file["encoder_state"].items()}
 
     def versions_of(self, row: int) -> int:
         """How many versions a photo has: 1 + m for mapping photos, 1 for all others."""
