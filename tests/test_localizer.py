@@ -165,3 +165,8 @@ def test_what_is_no_list_of_photos_is_refused(localizer: Localizer) -> None:
         localizer.localize([7])  # type: ignore[list-item]
     with pytest.raises(BadInput, match=r"array of shape \(0, 5, 3\)"):
         localizer.localize([np.zeros((0, 5, 3), dtype=np.uint8)])
+
+
+def test_another_kind_of_encoder_is_not_the_one_that_moved(workspace: Workspace) -> None:
+    with pytest.raises(Mismatch, match="was made with tiny, not densevlad"):
+        Localizer.open(method="nearest", workspace=workspace.root, encoder="densevlad")

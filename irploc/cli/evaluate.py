@@ -166,8 +166,13 @@ def _write_poses(evaluation: Evaluation, path: Path) -> None:
 
 
 def _write_text(text: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    from irploc.errors import BadInput
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:  # a full disk names no file
+        raise BadInput(f"cannot write {path}: {error.strerror}") from None
     _say_written(path)
 
 

@@ -272,3 +272,9 @@ def test_published_estimates_are_reproduced_from_the_command_line(shared: Path, 
     assert "0.0240   0.775" in result.output
     scores = json.loads((tmp_path / "s.json").read_text())["results"]["chess_hloc"]
     assert scores["recall"]["0.05m_5deg"] == 0.9415
+
+
+def test_a_full_disk_is_named_with_the_file_that_could_not_be_written(workspace: Path) -> None:
+    result = run("hall", "--methods", "nearest", "--json", "/dev/full", workspace=workspace)
+    assert result.exit_code == 1
+    assert "cannot write /dev/full: No space left on device" in result.stderr
