@@ -202,8 +202,8 @@ def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") 
         precision = "fp32"  # embedded on a GPU, asked on a CPU: the more exact arithmetic gives the same vectors
     if moved_to and moved_to.partition(":")[0] != header.encoder.partition(":")[0]:
         raise Mismatch(
-            f"{place.store.path} was made with {header.encoder}, not {moved_to}: --encoder only tells where the same encoder "
-            "is now; to use another one, embed the scene with it"
+            f"{place.store.path} was made with {header.encoder}, not {moved_to}: --encoder only tells where the same "
+            "encoder is now; to use another one, embed the scene with it"
         )
     encoder = create_encoder(moved_to or header.encoder, EncoderOptions(precision=precision, device=device))
     if encoder.needs_fitting:
