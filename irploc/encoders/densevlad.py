@@ -49,7 +49,7 @@ class DenseVladOptions:
     share: float = 0.5
     smallest: int = 32
     largest: int = 4096
-    shrinkage: float = 30.0
+    shrinkage: float = 3.0
 
 
 class DenseVlad(Encoder):
