@@ -95,8 +95,8 @@ class Recipe:
             )
         if self.ridge and self.width < 32:
             raise BadInput(f"width is {self.width}, the recipe {self.name} needs at least 32")
-        if not 0 < self.learning_rate <= 1:
-            raise BadInput(f"learning rate is {self.learning_rate}, it must be positive and at most 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise BadInput(f"learning rate is {self.learning_rate}, it must be positive and finite")
 
     def steps_per_epoch(self, images: int) -> int:
         """Optimiser steps in which each image is drawn once; the last batch is filled up with more draws."""
