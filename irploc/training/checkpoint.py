@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from irploc import provenance
-from irploc.errors import BadInput
+from irploc.files import replacing
 
-FORMAT, VERSION = "irploc-training", 1
+FORMAT, VERSION = "irploc-training", 2
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -27,18 +27,11 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     Raises:
         BadInput: when the disk is full; what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with temporary.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        if temporary.is_file():
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise BadInput(f"cannot write {path}: {_first_line(error)}; what was there is unchanged") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_quietly(path: Path) -> dict[str, Any] | None:
@@ -67,7 +60,3 @@ def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any
     if changed:
         return None, f"the unfinished training at {path} had another {', '.join(changed)}: starting over"
     return content["progress"], ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

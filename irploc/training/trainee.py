@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from irploc.training.batches import Batches
+from irploc.training.inplace import inplace_layers, make_inplace
 from irploc.training.linear_start import LinearLane
 from irploc.training.losses import KENDALL_START, LearnedWeighting, Outputs, WeightedNorms
 from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Regressor, linear_layers
@@ -42,6 +43,7 @@ class Trainee:
     ) -> None:
         self.training, self.network, self.criterion, self._lane = training, network, criterion, lane
         self._recipe, self._total_steps = recipe, total_steps
+        self._inplace = make_inplace(network, recipe) if _may_be_inplace(recipe) else None
         self._optimizer = _optimizer(network, criterion, recipe)
         self._average = copy.deepcopy(network).requires_grad_(False) if recipe.averaging else None
 
@@ -55,6 +57,8 @@ class Trainee:
         rate = self._recipe.learning_rate * schedule_factor(self._recipe, number, self._total_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        if self._inplace is not None:
+            self._inplace.learning_rate = rate
         self.network.train()
         loss = self.criterion(self.network(embeddings), targets)
         self._optimizer.zero_grad()
@@ -77,7 +81,7 @@ class Trainee:
 
     def finished(self, inputs: InputMap | None, targets: TargetMap) -> Regressor:
         """What inference needs on the CPU: maps folded in, branches that are not ``outputs`` and all dropout gone."""
-        result = copy.deepcopy(self.result).cpu()
+        result = self.result
         first = inputs.fold(result.first_layer) if inputs is not None else result.first_layer
         width = result.first_layer.out_features
         clean: Regressor
@@ -86,7 +90,7 @@ class Trainee:
         else:
             clean = MLP(first.in_features, width)
         kept = clean.state_dict().keys()
-        state = {name: value for name, value in result.state_dict().items() if name in kept}
+        state = {name: value.cpu() for name, value in result.state_dict().items() if name in kept}
         prefix = next(name for name, module in clean.named_modules() if module is clean.first_layer)
         state |= {f"{prefix}.{name}": value for name, value in first.state_dict().items()}
         clean.load_state_dict(state)
@@ -102,6 +106,7 @@ class Trainee:
             "criterion": self.criterion.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": average,
+            "moments": {name: layer.moments() for name, layer in inplace_layers(self.network).items()},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -111,6 +116,8 @@ class Trainee:
         self._optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        for name, layer in inplace_layers(self.network).items():
+            layer.load_moments(state["moments"][name])
 
 
 def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int) -> list[Trainee]:
@@ -147,11 +154,16 @@ def schedule_factor(recipe: Recipe, number: int, total_steps: int) -> float:
     return min(1.0, (number + 1) / rise) * 0.5 * (1.0 + math.cos(math.pi * number / total_steps))
 
 
+def _may_be_inplace(recipe: Recipe) -> bool:
+    """Whether nothing but Adam changes the weights, and nothing else needs their gradients."""
+    return recipe.optimizer == "adam" and not recipe.averaging and not recipe.ridge
+
+
 def _optimizer(network: nn.Module, criterion: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Fused: one pass over parameters, gradients and moments a step. Only weight matrices decay where it is decoupled."""
     betas = (recipe.beta1, recipe.beta2)
     if recipe.optimizer == "adam":
-        parameters = [*network.parameters(), *criterion.parameters()]
+        parameters = [value for value in (*network.parameters(), *criterion.parameters()) if value.requires_grad]
         return torch.optim.Adam(parameters, recipe.learning_rate, betas, recipe.epsilon, recipe.weight_decay, fused=True)
     weights = [layer.weight for layer in linear_layers(network)]
     others = [layer.bias for layer in linear_layers(network)] + list(criterion.parameters())
