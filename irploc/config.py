@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -30,8 +31,8 @@ def options_from_mapping(kind: type[Options], values: Mapping[str, Any], where: 
             close = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known)) or 'no options'}"
             raise BadInput(f"{where} has no option {name!r}: {advice}")
-    types = typing.get_type_hints(kind)
-    converted = {name: _convert(value, types[name], f"{where}: option {name}") for name, value in values.items()}
+    kinds = typing.get_type_hints(kind)
+    converted = {name: _convert(value, kinds[name], f"{where}: option {name}") for name, value in values.items()}
     try:
         return kind(**converted)
     except ValueError as error:
@@ -53,6 +54,10 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def _convert(value: Any, kind: Any, what: str) -> Any:
+    if isinstance(kind, types.UnionType):  # int | None: whatever is given is of the first kind
+        if value is None:
+            return None
+        kind = typing.get_args(kind)[0]
     if kind is bool and isinstance(value, str):
         if value.lower() in ("true", "false", "1", "0", "yes", "no"):
             return value.lower() in ("true", "1", "yes")

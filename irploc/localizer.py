@@ -23,8 +23,6 @@ from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
 from irploc.workspace import Workspace
 
-_LISTED_NEIGHBOURS = 5  # shown for methods that look at none themselves
-
 
 @dataclass(frozen=True)
 class Localization:
@@ -38,6 +36,7 @@ class Localization:
         confidence: in [0, 1], or None where the method is not calibrated.
         neighbours: (name, cosine similarity) of mapping photos, best first.
         timing_ms: milliseconds spent in ``decode``, ``encode`` and ``estimate``.
+        units: of the centre; ``metres`` unless the scene has no metric scale.
     """
 
     image: str
@@ -48,6 +47,7 @@ class Localization:
     confidence: float | None
     neighbours: tuple[tuple[str, float], ...]
     timing_ms: dict[str, float]
+    units: str = "metres"
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``irploc localize --json`` prints."""
@@ -58,6 +58,7 @@ class Localization:
             "status": self.status,
             "method": self.method,
             "scene": self.scene,
+            "units": self.units,
             "center_m": self.pose.centers_m[0].tolist() if found else None,
             "world_from_cam_wxyz": self.pose.world_from_cam_wxyz[0].tolist() if found else None,
             "cam_from_world": {"qvec_wxyz": qvec[0].tolist(), "tvec_m": tvec[0].tolist()} if found else None,
@@ -88,6 +89,8 @@ class Localizer:
         workspace: Path | None = None,
         encoder: str | None = None,
         device: str = "auto",
+        embeddings: Path | None = None,
+        index: Path | None = None,
     ) -> Localizer:
         """Loads what is needed to localize in a scene.
 
@@ -98,12 +101,14 @@ class Localizer:
             workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
             encoder: where the encoder is now, if not where it was (``onnx:PATH``); its weights must be the same.
             device: ``auto``, ``cpu``, ``cuda``.
+            embeddings, index: files elsewhere than in the workspace.
 
         Raises:
             NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit.
         """
         home = Workspace.locate(workspace)
-        place = open_place(home, scene or home.only_embedded_scene())
+        name = scene or (embeddings.stem if embeddings else home.only_embedded_scene())
+        place = open_place(home, name, embeddings, index)
         try:
             loaded = encoder_of(place, encoder, device)
             return cls(place, loaded, method or default_method(place), model)
@@ -179,15 +184,13 @@ class Localizer:
                     "encode": 1e3 * (encoded - started) / len(batch),
                     "estimate": 1e3 * (finished - encoded) / len(batch),
                 },
+                units=self.place.store.header.units,
             )
 
     def estimate(self, embeddings: np.ndarray) -> tuple[PoseEstimates, Neighbours]:
         """Poses of (N, D) unit embeddings, and the mapping photos to show beside them."""
         estimates = self.estimator.estimate(Query(embeddings))
-        if estimates.neighbours.rows.shape[1]:
-            return estimates, estimates.neighbours
-        count = min(_LISTED_NEIGHBOURS, len(self.place.index.frames))
-        return estimates, Neighbours(*self.place.index.search(embeddings, count))
+        return estimates, self.place.shown_neighbours(embeddings, estimates)
 
 
 def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") -> Encoder:

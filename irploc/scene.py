@@ -17,6 +17,7 @@ import tomli_w
 
 from irploc import provenance
 from irploc.errors import BadInput, NotFound, summarize
+from irploc.files import write_text
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 
@@ -128,7 +129,6 @@ class Scene:
 
     def save(self, folder: Path) -> None:
         """Writes ``scene.toml``, ``frames.csv`` and ``rejected.csv``; the photos stay where they are."""
-        folder.mkdir(parents=True, exist_ok=True)
         content: dict[str, Any] = {
             **provenance.header(FORMAT, VERSION),
             "name": self.name,
@@ -141,10 +141,10 @@ class Scene:
                 for name, cam in self.cameras.items()
             },
         }
-        _frames_table(self.frames, folder).to_csv(folder / "frames.csv", index=False)
         rejected = pd.DataFrame([vars(item) for item in self.rejected], columns=["image", "index", "reason"])
-        rejected.to_csv(folder / "rejected.csv", index=False)
-        (folder / "scene.toml").write_text(tomli_w.dumps(content), encoding="utf-8")
+        write_text(folder / "frames.csv", _frames_table(self.frames, folder).to_csv(index=False))
+        write_text(folder / "rejected.csv", rejected.to_csv(index=False))
+        write_text(folder / "scene.toml", tomli_w.dumps(content))
 
     @classmethod
     def load(cls, folder: Path) -> Scene:

@@ -20,6 +20,7 @@ class Options:
     k: int = 3
     alpha: float = 0.5
     loud: bool = False
+    limit: int | None = None
 
 
 def test_a_list_of_bad_items_is_shortened() -> None:
@@ -54,11 +55,18 @@ def test_a_spec_is_a_name_and_options() -> None:
 
 def test_options_are_converted_to_their_types() -> None:
     assert options_from_mapping(Options, {"k": "7", "alpha": "2", "loud": "yes"}, "x") == Options(7, 2.0, True)
+    assert options_from_mapping(Options, {"limit": "5"}, "x").limit == 5
+    assert options_from_mapping(Options, {"limit": None}, "x").limit is None
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [({"kk": "1"}, "did you mean 'k'"), ({"k": "1.5"}, "whole number"), ({"loud": "maybe"}, "true or false")],
+    [
+        ({"kk": "1"}, "did you mean 'k'"),
+        ({"k": "1.5"}, "whole number"),
+        ({"limit": "many"}, "whole number"),
+        ({"loud": "maybe"}, "true or false"),
+    ],
 )
 def test_unknown_and_unreadable_options_are_refused(values: dict[str, str], words: str) -> None:
     with pytest.raises(BadInput, match=words):

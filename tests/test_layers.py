@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
-    {"registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe"},
+    {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe"},
     {"scene", "images"},
     {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture"},
     {"encoders"},

@@ -92,11 +92,9 @@ def _refuse_together(first: str, others: dict[str, object]) -> None:
 def _evaluate_scene(
     workspace: Workspace, scene: str, methods: str | None, split: str, embeddings: tuple[Path, ...]
 ) -> Evaluation:
-    from dataclasses import replace
-
     from irploc.errors import NotFound
     from irploc.estimators.build import available_methods, open_place
-    from irploc.evaluation import check_up_to_date, evaluate_place, side_by_side, units_note
+    from irploc.evaluation import check_up_to_date, evaluate_place, side_by_side
 
     try:
         loaded = workspace.load_scene(scene)
@@ -112,8 +110,7 @@ def _evaluate_scene(
                 check_up_to_date(place, loaded)
             specs = _split_methods(methods) if methods is not None else available_methods(place)
             measured[place.store.path.stem] = evaluate_place(place, specs, split)
-    evaluation = side_by_side(measured)
-    return replace(evaluation, notes=units_note(loaded)) if loaded else evaluation
+    return side_by_side(measured)
 
 
 def _split_methods(methods: str) -> list[str]:
@@ -166,13 +163,9 @@ def _write_poses(evaluation: Evaluation, path: Path) -> None:
 
 
 def _write_text(text: str, path: Path) -> None:
-    from irploc.errors import BadInput
+    from irploc.files import write_text
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:  # a full disk names no file
-        raise BadInput(f"cannot write {path}: {error.strerror}") from None
+    write_text(path, text)
     _say_written(path)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     "--method", help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: irpnet if trained, else bdi]"
 )
 @click.option("--model", type=FILE, help="Model file.  [default: models/<scene>.<method>.pt]")
+@click.option("--embeddings", type=FILE, help="Embeddings file.  [default: embeddings/<scene>.h5]")
+@click.option("--index", type=FILE, help="Index file.  [default: indexes/<scene>.faiss, else made in memory]")
 @click.option("--encoder", help="Where the scene's encoder is now, if it moved: onnx:PATH.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image, one per line.")
@@ -32,6 +34,8 @@ def localize(
     scene: str | None,
     method: str | None,
     model: Path | None,
+    embeddings: Path | None,
+    index: Path | None,
     encoder: str | None,
     device: str,
     as_json: bool,
@@ -41,7 +45,7 @@ def localize(
 
     A photo that cannot be read does not stop the others; the exit code is 1 then.
     """
-    from irploc.errors import BadInput, IrplocError, summarize
+    from irploc.errors import BadInput, IrplocError
     from irploc.evaluation import write_pose_file
     from irploc.geometry.poses import Poses
     from irploc.localizer import Localizer
@@ -49,7 +53,7 @@ def localize(
 
     paths, names = _expand(images)
     workspace = workspace_of(ctx)
-    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device)
+    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index)
     answers: list[Localization] = []
     located: list[str] = []
     problems: list[str] = []
@@ -59,6 +63,8 @@ def localize(
             bar.advance()
             if isinstance(answer, IrplocError):
                 problems.append(str(answer))
+                if len(paths) > 1:
+                    note(f"not used: {answer}")
                 continue
             click.echo(json.dumps(answer.to_json()) if as_json else _in_words(answer))
             answers.append(answer)
@@ -67,11 +73,7 @@ def localize(
         write_pose_file(poses, located, Poses.concatenate([answer.pose for answer in answers]))
         note(f"{poses}: {sum(bool(answer.pose.valid[0]) for answer in answers)} poses")
     if problems:
-        raise BadInput(
-            problems[0]
-            if len(paths) == 1
-            else f"{len(problems)} of {len(paths)} images failed; first: {summarize(problems[:1])}"
-        )
+        raise BadInput(problems[0] if len(paths) == 1 else f"{len(problems)} of {len(paths)} images failed")
 
 
 @click.command()
@@ -124,11 +126,12 @@ def _in_words(answer: Localization) -> str:
         return f"{answer.image}: {answer.status} in {answer.scene} ({answer.method})"
     x, y, z = answer.pose.centers_m[0]
     quat = " ".join(f"{value:+.4f}" for value in answer.pose.world_from_cam_wxyz[0])
+    unit = "m" if answer.units == "metres" else f"({answer.units})"
     milliseconds = sum(answer.timing_ms.values())
     status = "" if answer.status == "ok" else f"  {answer.status}"
     confidence = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
     nearest = f"  nearest {answer.neighbours[0][0]} ({answer.neighbours[0][1]:.3f})" if answer.neighbours else ""
     return (
-        f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} m  qwxyz {quat}{status}{confidence}  "
+        f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{status}{confidence}  "
         f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms"
     )

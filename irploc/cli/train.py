@@ -52,6 +52,7 @@ def train_mlp(
     """
     from irploc.encoders.base import EncoderOptions
     from irploc.errors import BadInput
+    from irploc.files import check_writable
     from irploc.retrieval.store import EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
@@ -74,6 +75,7 @@ def train_mlp(
         learning_rate=learning_rate,
         width=width,
     )
+    check_writable(path)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
     note(
         f"{model}, recipe {chosen.name} ({chosen.place}), {len(data)} images of {data.embeddings.shape[1]} versions, "

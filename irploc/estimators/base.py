@@ -101,12 +101,14 @@ class Method:
         options: the frozen dataclass of its options, ``name:key=value``.
         needs_model: whether a trained model file is needed.
         build: makes the estimator from its options, the path of its model file, and the ``Place``.
+        train_command: what makes the model file, as a user types it; ``{embeddings}`` stands for the embeddings file.
     """
 
     summary: str
     options: type
     needs_model: bool
     build: Callable[[Any, Path | None, Any], PoseEstimator]
+    train_command: str = ""
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -6,12 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from irploc.config import options_from_mapping, parse_spec
 from irploc.errors import BadInput, NotFound
-from irploc.estimators.base import METHODS, PoseEstimator
+from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator
 from irploc.retrieval.index import PlaceIndex, build_index, load_index
 from irploc.retrieval.store import EmbeddingStore
 from irploc.workspace import Workspace
+
+_SHOWN_NEIGHBOURS = 5  # for methods that look at none themselves
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,13 @@ class Place:
     def model_path(self, method: str) -> Path:
         """Where the scene's model for a method lies by default."""
         return self.workspace.model(self.name, method)
+
+    def shown_neighbours(self, embeddings: np.ndarray, estimates: PoseEstimates) -> Neighbours:
+        """The mapping photos to show beside the estimates of (N, D) embeddings: those the method looked at, else the most
+        similar ones."""
+        if estimates.neighbours.rows.shape[1]:
+            return estimates.neighbours
+        return Neighbours(*self.index.search(embeddings, min(_SHOWN_NEIGHBOURS, len(self.index.frames))))
 
 
 def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None, index: Path | None = None) -> Place:
@@ -77,7 +88,8 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
         return method.build(options, None, place)
     path = model or place.model_path(name)
     if not path.is_file():
-        raise NotFound(f"no model {path}: train it with 'irploc train-mlp {place.store.path} --model {name}'")
+        command = method.train_command.format(embeddings=place.store.path)
+        raise NotFound(f"no model {path}: train it with '{command}'")
     return method.build(options, path, place)
 
 

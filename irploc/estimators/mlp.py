@@ -47,4 +47,5 @@ for _name, _summary in (
     ("irpnet", "two-branch network on embeddings, trained with 'irploc train-mlp'"),
     ("mlp", "plain network on embeddings, trained with 'irploc train-mlp --model mlp'"),
 ):
-    METHODS.register(_name)(Method(_summary, RegressorOptions, True, partial(_build, _name)))
+    _command = f"irploc train-mlp {{embeddings}} --model {_name}"
+    METHODS.register(_name)(Method(_summary, RegressorOptions, True, partial(_build, _name), _command))

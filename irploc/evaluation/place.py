@@ -10,7 +10,7 @@ from importlib import metadata
 import numpy as np
 
 from irploc.errors import BadInput, Mismatch
-from irploc.estimators.base import Neighbours, Query
+from irploc.estimators.base import PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, check_specs
 from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
 from irploc.provenance import irploc_version
@@ -18,7 +18,6 @@ from irploc.retrieval.store import StoreHeader
 from irploc.scene import Frames, Scene
 
 _SAME_POSE = 1e-6
-_LISTED_NEIGHBOURS = 5
 
 
 def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") -> Evaluation:
@@ -49,18 +48,17 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
         mapping=place.index.frames,
         encoder=header.encoder,
         provenance=_provenance(header),
+        notes=units_note(header.units),
     )
 
 
 def _with_neighbours(results: dict[str, MethodResult], query: Query, place: Place) -> dict[str, MethodResult]:
     """Gives methods that look at no mapping photos themselves the most similar ones, for reports."""
-    similar = Neighbours(*place.index.search(query.embeddings, min(_LISTED_NEIGHBOURS, len(place.index.frames))))
-    return {
-        method: result
-        if result.estimates.neighbours.rows.shape[1]
-        else replace(result, estimates=replace(result.estimates, neighbours=similar))
-        for method, result in results.items()
-    }
+
+    def with_shown(estimates: PoseEstimates) -> PoseEstimates:
+        return replace(estimates, neighbours=place.shown_neighbours(query.embeddings, estimates))
+
+    return {method: replace(result, estimates=with_shown(result.estimates)) for method, result in results.items()}
 
 
 def side_by_side(measured: Mapping[str, Evaluation]) -> Evaluation:
@@ -88,11 +86,11 @@ def side_by_side(measured: Mapping[str, Evaluation]) -> Evaluation:
     return replace(first, results=results, provenance=provenance, encoder=encoders)
 
 
-def units_note(scene: Scene) -> tuple[str, ...]:
-    """A sentence where the scene's coordinates are not metres, else nothing."""
-    if scene.units == "metres":
+def units_note(units: str) -> tuple[str, ...]:
+    """A sentence where a scene's coordinates are not metres, else nothing."""
+    if units == "metres":
         return ()
-    return (f"The scene has no metric scale (its units: {scene.units}): read m as those, and no threshold as metres.",)
+    return (f"The scene has no metric scale (its units: {units}): read m as those, and no threshold as metres.",)
 
 
 def check_up_to_date(place: Place, scene: Scene) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from irploc.errors import BadInput, NotFound
 from irploc.evaluation.names import matching_rows, unique_keys
+from irploc.files import write_text
 from irploc.geometry.poses import Poses
 from irploc.scene import UNIT_TOLERANCE
 
@@ -102,9 +103,7 @@ def write_pose_file(path: Path, names: Sequence[str], poses: Poses, comments: Se
     for row in rows:
         numbers = " ".join(repr(float(value)) for value in (*qvec[row], *tvec[row]))
         lines.append(f"{_written(names[row])} {numbers}")
-    content = ("\n".join(lines) + "\n").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    write_text(path, "\n".join(lines) + "\n")
     return len(rows)
 
 

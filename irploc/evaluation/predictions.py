@@ -38,7 +38,7 @@ def evaluate_pose_files(predictions: Sequence[Path], truth: Scene | NamedPoses, 
         everything, rows, where = _frames_of(truth), np.ones(len(truth), dtype=bool), str(truth.path)
     queries = everything[rows]
     results: dict[str, MethodResult] = {}
-    notes = list(units_note(truth)) if isinstance(truth, Scene) else []
+    notes = list(units_note(truth.units)) if isinstance(truth, Scene) else []
     for path, method in zip(predictions, _method_names(predictions), strict=True):
         named = read_pose_file(path)
         poses = named.for_names(everything.names, where)[rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from irploc.errors import BadInput, summarize
+from irploc.files import write_text
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.readers.table import CAMERA_COLUMNS
@@ -129,8 +130,7 @@ def write_nerfstudio(scene: Scene, path: Path) -> None:
     if len(set(frames.splits)) > 1:
         for split, key in _SPLIT_KEYS.items():
             content[key] = [str(frames.images[row]) for row in np.flatnonzero(frames.splits == split)]
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "transforms.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_text(path / "transforms.json", json.dumps(content, indent=1))
 
 
 @WRITERS.register("colmap")
@@ -218,4 +218,4 @@ def _words(values: Iterable[float]) -> str:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))

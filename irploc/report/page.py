@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from irploc.evaluation import RECALL_THRESHOLDS, Evaluation
+from irploc.files import write_text
 from irploc.geometry.poses import pose_errors
 from irploc.progress import progress
 from irploc.report import plots
@@ -53,8 +54,7 @@ $panels
 def write_page(evaluation: Evaluation, path: Path, quiet: bool = False) -> None:
     """Writes ``render_page`` to a file, making its folder."""
     text = render_page(evaluation, quiet)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def render_page(evaluation: Evaluation, quiet: bool = False, max_bytes: int = MAX_BYTES) -> str:

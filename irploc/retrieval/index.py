@@ -13,6 +13,7 @@ import tomli_w
 
 from irploc import provenance
 from irploc.errors import BadInput, Mismatch, NotFound
+from irploc.files import replacing
 from irploc.retrieval.store import EmbeddingStore, StoreHeader
 from irploc.scene import Frames
 
@@ -101,7 +102,6 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
     sidecar = path.with_suffix(".toml")
     if sidecar == path:
         raise BadInput(f"an index cannot be called {path}: that is the name of the file beside it; use .faiss")
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         **provenance.header(FORMAT, VERSION),
         "kind": index.kind,
@@ -119,19 +119,10 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "dimension": header.dimension,
         "content_sha256": _fingerprint(index),
     }
-    temporary = path.with_name(f".{path.name}.new")
-    temporary_sidecar = path.with_name(f".{sidecar.name}.new")
-    try:
+    with replacing(sidecar) as temporary_sidecar, replacing(path) as temporary:
         faiss.write_index(index.faiss_index, str(temporary))
         content["faiss_sha256"] = provenance.sha256_of_file(temporary)
         temporary_sidecar.write_text(tomli_w.dumps(content), encoding="utf-8")
-        temporary.replace(path)
-        temporary_sidecar.replace(sidecar)
-    except (OSError, RuntimeError):  # FAISS raises RuntimeError for a full disk as for a folder that forbids writing
-        raise BadInput(f"cannot write {path}: is there room, and may you write there? What was there is unchanged") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-        temporary_sidecar.unlink(missing_ok=True)
 
 
 def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:

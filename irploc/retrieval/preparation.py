@@ -21,6 +21,8 @@ from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore, StoreHeader
 from irploc.scene import Frames, Scene
 
+_NAMED = 3  # unusable photos whose reasons are told
+
 
 @dataclass(frozen=True)
 class Readable:
@@ -63,8 +65,8 @@ def readable_frames(scene: Scene, options: EmbedOptions, encoder: Encoder) -> Re
             sizes.append((0, 0))
     if problems and not options.skip_unreadable:
         raise BadInput(
-            f"{len(problems)} of {len(frames)} images cannot be used; first: {next(iter(problems.values()))}; mend them, or "
-            "leave them out with --skip-unreadable"
+            f"{len(problems)} of {len(frames)} images cannot be used: {'; '.join([*problems.values()][:_NAMED])}"
+            f"{'; …' if len(problems) > _NAMED else ''}; mend them, or leave them out with --skip-unreadable"
         )
     good = [row for row in range(len(frames)) if row not in problems]
     if not good:
@@ -178,6 +180,7 @@ def _header(scene: Scene, scene_folder: Path, encoder: Encoder, options: EmbedOp
         scene_folder=str(scene_folder.absolute()),
         mapping_fingerprint=scene.mapping_fingerprint,
         ground_truth=scene.ground_truth,
+        units=scene.units,
         encoder=encoder.name,
         weights_sha256=encoder.weights_sha256,
         preprocessing=encoder.preprocessing,

@@ -29,7 +29,7 @@ FORMAT, VERSION = "irploc-embeddings", 1
 DTYPES = ("float16", "float32")
 _UNCACHED = {"rdcc_nbytes": 0}  # rows are read and written whole; a chunk cache would only double the traffic
 _TEXT = h5py.string_dtype()
-_LABELS = ("scene", "scene_folder", "mapping_fingerprint", "ground_truth", "encoder")  # the encoder's file may move
+_LABELS = ("scene", "scene_folder", "mapping_fingerprint", "ground_truth", "units", "encoder")  # the encoder's file may move
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class StoreHeader:
         scene, scene_folder: the scene's name and absolute path.
         mapping_fingerprint: ``Scene.mapping_fingerprint`` when the labels were written.
         ground_truth: of the poses.
+        units: of the poses; ``metres`` unless the scene has no metric scale.
         encoder: as typed (``onnx:`` with an absolute path).
         weights_sha256: of the encoder's weights or fitted state.
         preprocessing: the encoder's own line.
@@ -56,6 +57,7 @@ class StoreHeader:
     scene_folder: str
     mapping_fingerprint: str
     ground_truth: str
+    units: str
     encoder: str
     weights_sha256: str
     preprocessing: str
@@ -330,7 +332,8 @@ def _copy_done(previous: EmbeddingStore, file: h5py.File, frames: Frames) -> Non
 
 def _read_header(attributes: Mapping[str, Any], path: Path) -> StoreHeader:
     provenance.check_header(attributes, FORMAT, VERSION, path)
-    values = {field.name: attributes[field.name] for field in fields(StoreHeader)}
+    values = {field.name: attributes[field.name] for field in fields(StoreHeader) if field.name != "units"}
+    values["units"] = attributes.get("units", "metres")  # not in the first files
     values["jitter"] = JitterOptions(**json.loads(values["jitter"]))
     for name in ("max_side", "augmentations", "seed", "dimension"):
         values[name] = int(values[name])

@@ -62,6 +62,10 @@ class PoseRegressor:
 
 def save_model(regressor: PoseRegressor, path: Path) -> None:
     """Writes the file, whole or not at all."""
+    networks = {
+        name: {"width": network.first_layer.out_features, "weights": network.state_dict()}
+        for name, network in regressor.networks.items()
+    }
     content = {
         **provenance.header(FORMAT, VERSION),
         **regressor.identity,
@@ -69,10 +73,8 @@ def save_model(regressor: PoseRegressor, path: Path) -> None:
         "recipe": asdict(regressor.recipe),
         "seed": regressor.seed,
         "record": regressor.record,
-        "networks": {
-            name: {"width": network.first_layer.out_features, "weights": network.state_dict()}
-            for name, network in regressor.networks.items()
-        },
+        "networks": networks,
+        "networks_sha256": _sha256_of(networks),
     }
     save_atomically(content, path)
 
@@ -96,9 +98,12 @@ def load_model(path: Path, identity: Mapping[str, str | int] | None = None, meth
         raise BadInput(f"{path} is truncated or is not a model file: train again with 'irploc train-mlp'")
     provenance.check_header(content, FORMAT, VERSION, path)
     try:
+        intact = content["networks_sha256"] == _sha256_of(content["networks"])
         regressor = _regressor(content)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BadInput(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    if not intact:
+        raise BadInput(f"{path} is damaged: its weights are not those that were written; train again")
     if method is not None and regressor.model != method:
         raise Mismatch(f"{path} is a model of the method {regressor.model}, not {method}")
     if identity is not None:
@@ -144,6 +149,16 @@ def _regressor(content: Mapping[str, Any]) -> PoseRegressor:
     known = {field.name for field in fields(Recipe)}
     recipe = Recipe(**{name: value for name, value in content["recipe"].items() if name in known})
     return PoseRegressor(model, networks, recipe, content["seed"], identity, content["record"])
+
+
+def _sha256_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Over all weights; torch's own files carry checksums that torch does not look at."""
+    return provenance.sha256_of_parts(
+        part
+        for name in sorted(networks)
+        for key, weights in sorted(networks[name]["weights"].items())
+        for part in (f"{name}.{key}{tuple(weights.shape)}".encode(), weights.numpy().tobytes())
+    )
 
 
 def _short(value: str | int) -> str:

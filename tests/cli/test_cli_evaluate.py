@@ -44,6 +44,7 @@ def write_store(scene: Scene, path: Path) -> None:
         scene_folder="/nowhere",
         mapping_fingerprint=scene.mapping_fingerprint,
         ground_truth=scene.ground_truth,
+        units=scene.units,
         encoder="toy",
         weights_sha256="0123",
         preprocessing="none",

@@ -228,7 +228,7 @@ def test_a_truncated_photo_fails_at_the_end_and_the_others_are_kept(scene: Scene
 
 def test_a_photo_that_is_too_small_is_named_with_the_limit(tmp_path: Path) -> None:
     scene = make_scene(tmp_path, sizes=((32, 24), (1, 1)))
-    with pytest.raises(BadInput, match=r"4 of 9 images cannot be used; first: .* is 1x1, tiny needs at least 8"):
+    with pytest.raises(BadInput, match=r"4 of 9 images cannot be used: .* is 1x1, tiny needs at least 8"):
         embed_scene(scene, tmp_path, tmp_path / "x.h5", TinyEncoder(), OPTIONS)
 
 

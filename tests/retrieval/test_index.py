@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_an_index_with_a_changed_byte_is_refused(folder: Path, tmp_path: Path, a
 
 
 def test_an_index_that_cannot_be_written_says_so_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / ".full.faiss.new").symlink_to("/dev/full")
+    (tmp_path / f".full.faiss.{os.getpid()}.new").symlink_to("/dev/full")
     with EmbeddingStore.open(folder / "tiny.h5") as store:
         index = build_index(store)
         with pytest.raises(BadInput, match=r"cannot write .*full\.faiss"):

@@ -83,6 +83,13 @@ def test_other_files_are_refused(trained: PoseRegressor, tmp_path: Path) -> None
         path.write_bytes(content)
         with pytest.raises(BadInput, match=r"truncated or is not a model"):
             load_model(path)
+    path.write_bytes(whole)
+    content = torch.load(path, weights_only=True)
+    weights = next(iter(content["networks"].values()))["weights"]
+    next(iter(weights.values())).view(-1)[0] += 1
+    torch.save(content, path)
+    with pytest.raises(BadInput, match="not those that were written"):
+        load_model(path)
     torch.save({"weights": torch.zeros(2)}, path)
     with pytest.raises(Mismatch, match="not an irploc-regressor file"):
         load_model(path)
