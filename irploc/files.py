@@ -59,9 +59,12 @@ def check_writable(path: Path) -> None:
     if path.exists() and not path.is_file():
         return
     probe = path.with_name(f".{path.name}.probe")
-    with replacing(probe) as temporary:
-        temporary.touch()
-    probe.unlink(missing_ok=True)
+    try:
+        with replacing(probe) as temporary:
+            temporary.touch()
+        probe.unlink(missing_ok=True)
+    except BadInput as error:
+        raise BadInput(str(error).replace(str(probe), str(path))) from None
 
 
 def _remove_leftovers(path: Path) -> None:

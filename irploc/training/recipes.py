@@ -14,6 +14,7 @@ from irploc.training.models import DROPOUT, ORIENTATION, PAPER_WIDTH, POSITION
 MODELS = ("irpnet", "mlp")
 PLACES = ("indoor", "outdoor")
 OUTDOOR_EXTENT_M = 20.0
+MOST_IMAGES_A_STEP = 2**16
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
+        if self.batch_size > MOST_IMAGES_A_STEP:
+            raise BadInput(f"batch size is {self.batch_size}, it must be at most {MOST_IMAGES_A_STEP}")
         if self.width < 4 or self.width % 4:
             raise BadInput(
                 f"width is {self.width}, it must be a multiple of 4 (later layers have a half and a quarter of it)"

@@ -44,6 +44,7 @@ def test_epochs_given_by_the_user_are_exact() -> None:
     [
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch size"),
+        ({"batch_size": 10**8}, "at most 65536"),
         ({"width": 6}, "width"),
         ({"learning_rate": -1.0}, "rate"),
     ],
