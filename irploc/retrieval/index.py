@@ -55,9 +55,7 @@ class PlaceIndex:
             BadInput: when the place has fewer than k photos. ValueError: for vectors of another length.
         """
         if k > len(self.frames):
-            raise BadInput(
-                f"k = {k} neighbours asked for, the place has {len(self.frames)} mapping images: use k={len(self.frames)} or less, as in bdi:k={len(self.frames)}"
-            )
+            raise BadInput(f"k is {k}, the place has {len(self.frames)} mapping images: use k={len(self.frames)} or less")
         if queries.shape[1] != self.vectors.shape[1]:
             raise ValueError(f"queries have {queries.shape[1]} dimensions, the index {self.vectors.shape[1]}")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
