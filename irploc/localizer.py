@@ -96,7 +96,7 @@ class Localizer:
 
         Args:
             scene: its name or folder; None takes the workspace's only one.
-            method: ``bdi:k=25`` …; None takes ``irpnet`` where it is trained, else ``bdi``.
+            method: ``bdi:k=25`` …; None takes ``irpnet`` where it is trained, else ``robust``.
             model: a model file other than the scene's own.
             workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
             encoder: where the encoder is now, if not where it was (``onnx:PATH``); its weights must be the same.

@@ -114,15 +114,15 @@ def test_another_preprocessing_is_refused(workspace: Workspace, monkeypatch: pyt
         Localizer.open("toy", method="nearest", workspace=workspace.root)
 
 
-def test_without_a_model_the_default_is_bdi_with_a_k_that_fits(workspace: Workspace) -> None:
+def test_without_a_model_the_default_is_robust_and_a_default_k_fits(workspace: Workspace) -> None:
     place = open_place(workspace, "toy")
-    assert default_method(place) == "bdi:k=24", "the toy place has 24 mapping photos, fewer than 25"
-    assert available_methods(place) == ["nearest", "ewb", "csi", "bdi:k=24"]
+    assert default_method(place) == "robust"
+    assert available_methods(place) == ["nearest", "ewb", "csi", "bdi:k=24", "robust"], "24 mapping photos, fewer than 25"
     place.store.close()
 
 
 def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"method 'bdi' has no model: leave .*other\.pt out"):
+    with pytest.raises(BadInput, match=r"method 'robust' has no model: leave .*other\.pt out"):
         Localizer.open("toy", model=tmp_path / "other.pt", workspace=workspace.root)
 
 

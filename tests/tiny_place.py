@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import faiss
 import numpy as np
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from irploc.encoders import Encoder, EncoderOptions
 from irploc.geometry.poses import Poses
 from irploc.retrieval.embed import embed_scene
+from irploc.retrieval.index import PlaceIndex
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Frames, Scene
 
@@ -77,3 +79,15 @@ def main(folder: str, path: str, pause_s: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+def place_index(vectors: np.ndarray, poses: Poses) -> PlaceIndex:
+    """A flat index over these vectors (M, D), named 0.jpg, 1.jpg, …."""
+    count = len(vectors)
+    names = tuple(f"{number}.jpg" for number in range(count))
+    frames = Frames(
+        tuple(Path(name) for name in names), names, ["w"] * count, range(count), ["train"] * count, ("",) * count, poses
+    )
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+    return PlaceIndex(frames, np.ascontiguousarray(vectors, dtype=np.float32), index, "flat")

@@ -104,8 +104,8 @@ def available_methods(place: Place) -> list[str]:
 
 
 def default_method(place: Place) -> str:
-    """``irpnet`` where it is trained, else ``bdi``."""
-    return "irpnet" if place.model_path("irpnet").is_file() else _fitting_spec("bdi", place)
+    """``irpnet`` where it is trained, else ``robust``."""
+    return "irpnet" if place.model_path("irpnet").is_file() else "robust"
 
 
 def check_specs(specs: list[str]) -> None:
@@ -127,6 +127,6 @@ def _fitting_spec(name: str, place: Place) -> str:
 
 
 def _closed_order(spec: str) -> int:
-    order = ("nearest", "ewb", "csi", "bdi")
+    order = ("nearest", "ewb", "csi", "bdi", "robust")
     name = spec.partition(":")[0]
     return order.index(name) if name in order else len(order)

@@ -124,14 +124,25 @@ class Bdi(Interpolation):
 
     def weights(self, queries: np.ndarray, rows: np.ndarray, similarities: np.ndarray) -> np.ndarray:
         """Solutions of (G + ridge I) w = 1, normalised; equal weights where a query equals all its neighbours."""
-        gram = np.empty((*rows.shape, rows.shape[1]))
-        for start in range(0, len(rows), _CHUNK):  # bounds the memory for the gathered neighbours
-            part = slice(start, start + _CHUNK)
-            differences = torch.from_numpy(self.index.vectors[rows[part]] - queries[part, None])
-            gram[part] = torch.bmm(differences, differences.transpose(1, 2)).numpy()  # numpy's threads fight the encoder's
-        gram[:, np.arange(self.k), np.arange(self.k)] += BDI_RIDGE
-        solution = np.linalg.solve(gram, np.ones((*rows.shape, 1)))[..., 0]
-        return solution / solution.sum(axis=1, keepdims=True)
+        return affine_weights(gram_matrices(self.index.vectors, queries, rows))
+
+
+def gram_matrices(vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(N, k, k) products of the differences between (N, D) queries and their neighbours, ``rows`` (N, k) of ``vectors``."""
+    grams = np.empty((*rows.shape, rows.shape[1]))
+    for start in range(0, len(rows), _CHUNK):  # bounds the memory for the gathered neighbours
+        part = slice(start, start + _CHUNK)
+        differences = torch.from_numpy(vectors[rows[part]] - queries[part, None])
+        grams[part] = torch.bmm(differences, differences.transpose(1, 2)).numpy()  # numpy's threads fight the encoder's
+    return grams
+
+
+def affine_weights(grams: np.ndarray) -> np.ndarray:
+    """(N, k) solutions of (G + ridge I) w = 1, normalised; equal weights where a query equals all its neighbours."""
+    count = grams.shape[1]
+    regular = grams + BDI_RIDGE * np.eye(count)
+    solution = np.linalg.solve(regular, np.ones((*grams.shape[:2], 1)))[..., 0]
+    return np.asarray(solution / solution.sum(axis=1, keepdims=True))
 
 
 def _nearest(options: NearestOptions, model_path: Path | None, place: Any) -> Ewb:

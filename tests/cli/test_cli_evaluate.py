@@ -195,7 +195,7 @@ def test_bad_requests_are_refused_in_one_line(workspace: Path) -> None:
     assert "did you mean 'nearest'?" in refused(run("hall", "--methods", "neares", workspace=workspace))
     assert "named twice" in refused(run("hall", "--methods", "ewb,ewb", workspace=workspace))
     assert "no validation images (it has test, train)" in refused(run("hall", "--split", "validation", workspace=workspace))
-    assert "k = 99 neighbours" in refused(run("hall", "--methods", "ewb:k=99", workspace=workspace))
+    assert "k is 99, the place has 30 mapping images" in refused(run("hall", "--methods", "ewb:k=99", workspace=workspace))
 
 
 def test_wrong_usage_has_exit_code_2(workspace: Path) -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
+from tiny_place import place_index
 
 from irploc.errors import BadInput, NotFound
 from irploc.estimators.base import METHODS, Query
@@ -14,18 +14,6 @@ from irploc.estimators.interpolation import Bdi, Csi, Ewb
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses
 from irploc.retrieval.index import PlaceIndex
-from irploc.scene import Frames
-
-
-def place_index(vectors: np.ndarray, poses: Poses) -> PlaceIndex:
-    count = len(vectors)
-    names = tuple(f"{number}.jpg" for number in range(count))
-    frames = Frames(
-        tuple(Path(name) for name in names), names, ["w"] * count, range(count), ["train"] * count, ("",) * count, poses
-    )
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors, dtype=np.float32))
-    return PlaceIndex(frames, np.ascontiguousarray(vectors, dtype=np.float32), index, "flat")
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

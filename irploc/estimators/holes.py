@@ -1,0 +1,90 @@
+"""What errors to expect of each neighbourhood, learned on the mapping photos themselves by cutting holes around them.
+
+A mapping photo is asked for as if it were a query, after itself and the g photos nearest to it in pose were taken out of the
+map, for g from none to a third of them. That shows how interpolation behaves where the map is dense and where it has gaps,
+without a single test photo, and what the signs of ``neighbourhoods`` look like when it fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from irploc.estimators.neighbourhoods import SIZES, look
+from irploc.geometry.poses import Poses, pose_errors
+
+HOLES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
+ASKED = 200  # mapping photos, drawn at random, that are asked for
+LEAST_PHOTOS = 12  # with fewer there is nothing to learn from
+_PENALTY = 3.0
+_CLIP = 3.0  # standard deviations: no extrapolation beyond
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Simulated queries: (n, C, S) signs, and the true errors (n, C) in metres and degrees."""
+
+    signs: np.ndarray
+    position_m: np.ndarray
+    rotation_deg: np.ndarray
+
+
+def simulate(vectors: np.ndarray, poses: Poses, seed: int = 0) -> Samples:
+    """Asks for mapping photos (M, D) with holes cut around them; M must be at least ``LEAST_PHOTOS``."""
+    count = len(vectors)
+    asked = np.sort(np.random.default_rng(seed).permutation(count)[:ASKED])
+    order = np.argsort(_pose_distances(poses, asked), axis=1, kind="stable")
+    similarities = vectors[asked] @ vectors.T
+    parts = []
+    for hole in HOLES:
+        if hole > count // 3:
+            break
+        left = similarities.copy()
+        np.put_along_axis(left, order[:, : hole + 1], -np.inf, axis=1)
+        left[np.arange(len(asked)), asked] = -np.inf
+        size = min(SIZES[-1], count - hole - 2)
+        rows = np.argsort(-left, axis=1, kind="stable")[:, :size]
+        seen = look(vectors, poses, vectors[asked], rows)
+        errors = [pose_errors(found, poses[asked]) for found in seen.poses]
+        parts.append((seen.signs, np.array([m for m, _ in errors]).T, np.array([deg for _, deg in errors]).T))
+    signs, position_m, rotation_deg = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Samples(signs, position_m, rotation_deg)
+
+
+class ErrorModel:
+    """Predicts the logarithm of the error of each neighbourhood from its signs: a quadratic function, fitted with a ridge.
+
+    Args:
+        signs: (n, C, S).
+        errors: (n, C), positive.
+    """
+
+    def __init__(self, signs: np.ndarray, errors: np.ndarray) -> None:
+        flat = signs.reshape(-1, signs.shape[2])
+        self._mean, self._spread = flat.mean(axis=0), flat.std(axis=0) + 1e-9
+        floor = 1e-3 * errors.mean() + 1e-9
+        self._coefficients = []
+        for column in range(signs.shape[1]):
+            terms = self._terms(signs[:, column])
+            gram = terms.T @ terms + _PENALTY * np.eye(terms.shape[1])
+            self._coefficients.append(np.linalg.solve(gram, terms.T @ np.log(errors[:, column] + floor)))
+
+    def log_errors(self, signs: np.ndarray) -> np.ndarray:
+        """(N, C) of (N, C, S) signs."""
+        columns = [self._terms(signs[:, column]) @ values for column, values in enumerate(self._coefficients)]
+        return np.stack(columns, axis=1)
+
+    def _terms(self, signs: np.ndarray) -> np.ndarray:
+        """1, every sign, and every product of two: (n, 1 + S + S (S + 1) / 2)."""
+        scaled = np.clip((signs - self._mean) / self._spread, -_CLIP, _CLIP)
+        first, second = np.triu_indices(scaled.shape[1])
+        return np.concatenate([np.ones((len(scaled), 1)), scaled, scaled[:, first] * scaled[:, second]], axis=1)
+
+
+def _pose_distances(poses: Poses, asked: np.ndarray) -> np.ndarray:
+    """(A, M): metres and radians between photos, each as a share of its median."""
+    metres = np.linalg.norm(poses.centers_m[asked, None] - poses.centers_m[None], axis=2)
+    products = poses.world_from_cam_wxyz[asked] @ poses.world_from_cam_wxyz.T
+    radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
+    return metres / max(float(np.median(metres)), 1e-9) + radians / max(float(np.median(radians)), 1e-9)
