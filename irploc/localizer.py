@@ -21,6 +21,7 @@ from irploc.estimators.base import Neighbours, PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
+from irploc.training.modelfile import load_model
 from irploc.workspace import Workspace
 
 
@@ -96,7 +97,7 @@ class Localizer:
 
         Args:
             scene: its name or folder; None takes the workspace's only one.
-            method: ``bdi:k=25`` …; None takes ``irpnet`` where it is trained, else ``robust``.
+            method: ``bdi:k=25`` …; None takes the one that ``model`` is of, ``fused`` where one is trained, else ``robust``.
             model: a model file other than the scene's own.
             workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
             encoder: where the encoder is now, if not where it was (``onnx:PATH``); its weights must be the same.
@@ -111,7 +112,7 @@ class Localizer:
         place = open_place(home, name, embeddings, index)
         try:
             loaded = encoder_of(place, encoder, device)
-            return cls(place, loaded, method or default_method(place), model)
+            return cls(place, loaded, method or (load_model(model).model if model else default_method(place)), model)
         finally:
             place.store.close()
 

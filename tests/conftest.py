@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rendered") / "toy"
     write_place(folder, PlaceOptions(width=96, height=72, mapping_frames=24, test_frames=8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> Iterator[None]:
+    """The encoder ``tiny``, for commands that take an encoder's name."""
+    from tiny_place import TinyEncoder
+
+    from irploc.encoders import ENCODERS, EncoderEntry
+
+    ENCODERS.register("tiny")(EncoderEntry(lambda name, options: TinyEncoder(), 16, "test"))
+    yield
+    ENCODERS._entries.pop("tiny")

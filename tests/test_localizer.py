@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +8,18 @@ from PIL import Image
 from tiny_place import TinyEncoder
 
 from irploc import Localizer
-from irploc.encoders import ENCODERS, EncoderEntry
 from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.estimators.build import available_methods, default_method, open_place
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
+from irploc.training.dataset import TrainingSet
+from irploc.training.loop import TrainingOptions, train
+from irploc.training.modelfile import PoseRegressor, save_model
+from irploc.training.recipes import recipe
 from irploc.workspace import Workspace
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_encoder() -> Iterator[None]:
-    if "tiny" not in ENCODERS:
-        ENCODERS.register("tiny")(EncoderEntry(lambda name, options: TinyEncoder(), 16, "test"))
-    yield
-    ENCODERS._entries.pop("tiny")
+pytestmark = pytest.mark.usefixtures("tiny_encoder")
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +117,27 @@ def test_without_a_model_the_default_is_robust_and_a_default_k_fits(workspace: W
     place.store.close()
 
 
+def test_a_model_alone_says_which_method_is_meant(workspace: Workspace, tmp_path: Path) -> None:
+    place = open_place(workspace, "toy")
+    data = TrainingSet.from_store(place.store)
+    place.store.close()
+    chosen = recipe("fast", "indoor", epochs=1, width=32)
+    trained = train(data, "mlp", chosen, TrainingOptions(0))
+    regressor = PoseRegressor("mlp", trained.networks, chosen, 0, data.identity, {})
+    save_model(regressor, tmp_path / "m.pt")
+    assert Localizer.open("toy", model=tmp_path / "m.pt", workspace=workspace.root).method == "mlp"
+    save_model(regressor, workspace.model("toy", "mlp"))
+    place = open_place(workspace, "toy")
+    assert available_methods(place)[-2:] == ["mlp", "fused"]
+    assert default_method(place) == "fused"
+    place.store.close()
+    assert Localizer.open("toy", workspace=workspace.root).method == "fused"
+    workspace.model("toy", "mlp").unlink()
+
+
 def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"method 'robust' has no model: leave .*other\.pt out"):
-        Localizer.open("toy", model=tmp_path / "other.pt", workspace=workspace.root)
+        Localizer.open("toy", method="robust", model=tmp_path / "other.pt", workspace=workspace.root)
 
 
 def test_a_scene_is_found_by_its_folder_too(workspace: Workspace, toy_scene: Path) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE_OR_FOLDER...")
 @click.option("--scene", help="Name of the scene.  [default: the only one in the workspace]")
 @click.option(
-    "--method", help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: irpnet if trained, else robust]"
+    "--method",
+    help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: fused if a model is trained, else robust]",
 )
 @click.option("--model", type=FILE, help="Model file.  [default: models/<scene>.<method>.pt]")
 @click.option("--embeddings", type=FILE, help="Embeddings file.  [default: embeddings/<scene>.h5]")

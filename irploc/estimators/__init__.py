@@ -1,6 +1,6 @@
 """Localization methods; importing this package registers all of them."""
 
-from irploc.estimators import interpolation, mlp, robust
+from irploc.estimators import fused, interpolation, mlp, robust
 from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator, Query
 
-__all__ = ["METHODS", "Neighbours", "PoseEstimates", "PoseEstimator", "Query", "interpolation", "mlp", "robust"]
+__all__ = ["METHODS", "Neighbours", "PoseEstimates", "PoseEstimator", "Query", "fused", "interpolation", "mlp", "robust"]

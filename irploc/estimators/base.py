@@ -101,6 +101,7 @@ class Method:
         options: the frozen dataclass of its options, ``name:key=value``.
         needs_model: whether a trained model file is needed.
         build: makes the estimator from its options, the path of its model file, and the ``Place``.
+        members: methods whose trained models it combines; it needs one of them at least.
         train_command: what makes the model file, as a user types it; ``{embeddings}`` stands for the embeddings file.
     """
 
@@ -109,6 +110,7 @@ class Method:
     needs_model: bool
     build: Callable[[Any, Path | None, Any], PoseEstimator]
     train_command: str = ""
+    members: tuple[str, ...] = ()
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,10 @@ class Place:
     def model_path(self, method: str) -> Path:
         """Where the scene's model for a method lies by default."""
         return self.workspace.model(self.name, method)
+
+    def trained(self, methods: Iterable[str]) -> list[str]:
+        """Those of the methods whose model is there."""
+        return [method for method in methods if self.model_path(method).is_file()]
 
     def shown_neighbours(self, embeddings: np.ndarray, estimates: PoseEstimates) -> Neighbours:
         """The mapping photos to show beside the estimates of (N, D) embeddings: those the method looked at, else the most
@@ -98,14 +103,15 @@ def available_methods(place: Place) -> list[str]:
 
     A default k larger than the number of mapping photos is lowered to it, and the name says so (``bdi:k=12``).
     """
-    closed = [_fitting_spec(name, place) for name, method in METHODS.items() if not method.needs_model]
+    closed = [_fitting_spec(name, place) for name, method in METHODS.items() if not (method.needs_model or method.members)]
     trained = [name for name, method in METHODS.items() if method.needs_model and place.model_path(name).is_file()]
-    return sorted(closed, key=_closed_order) + trained
+    combined = [name for name, method in METHODS.items() if place.trained(method.members)]
+    return sorted(closed, key=_closed_order) + trained + combined
 
 
 def default_method(place: Place) -> str:
-    """``irpnet`` where it is trained, else ``robust``."""
-    return "irpnet" if place.model_path("irpnet").is_file() else "robust"
+    """``fused`` where a model is there that it uses, else ``robust``."""
+    return "fused" if place.trained(METHODS.get("fused").members) else "robust"
 
 
 def check_specs(specs: list[str]) -> None:

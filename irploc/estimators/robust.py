@@ -23,12 +23,22 @@ from irploc.retrieval.index import PlaceIndex
 
 SHARPNESS = 6.0  # weights go with the predicted error to the power of minus this
 _FEW = 3  # neighbours where the map is too small to learn from
+_SHOWN = 10
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class RobustOptions:
     """There is nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Poses of N queries, and the errors (N,) that the map lets expect of them; NaN where it is too small to tell."""
+
+    poses: Poses
+    position_m: np.ndarray
+    rotation_deg: np.ndarray
 
 
 class Robust:
@@ -50,27 +60,39 @@ class Robust:
 
     def estimate(self, query: Query) -> PoseEstimates:
         """One interpolated pose per query."""
-        count = min(SIZES[-1], len(self._index.frames))
-        rows, similarities = self._index.search(query.embeddings, count)
-        starts = range(0, max(len(rows), 1), _CHUNK)  # bounds the memory for the gathered neighbours
-        parts = [self._poses(query.embeddings[start : start + _CHUNK], rows[start : start + _CHUNK]) for start in starts]
-        shown = min(count, 10)
-        return PoseEstimates.of_poses(Poses.concatenate(parts), Neighbours(rows[:, :shown], similarities[:, :shown]))
+        expected, neighbours = self.expect(query.embeddings)
+        return PoseEstimates.of_poses(expected.poses, neighbours)
 
-    def _poses(self, queries: np.ndarray, rows: np.ndarray) -> Poses:
+    def expect(self, queries: np.ndarray) -> tuple[Expected, Neighbours]:
+        """Interpolated poses of (N, D) embeddings with the errors to expect, and the ten most similar photos."""
+        count = min(SIZES[-1], len(self._index.frames))
+        rows, similarities = self._index.search(queries, count)
+        starts = range(0, max(len(rows), 1), _CHUNK)  # bounds the memory for the gathered neighbours
+        parts = [self._expect(queries[start : start + _CHUNK], rows[start : start + _CHUNK]) for start in starts]
+        expected = Expected(
+            Poses.concatenate([part.poses for part in parts]),
+            np.concatenate([part.position_m for part in parts]),
+            np.concatenate([part.rotation_deg for part in parts]),
+        )
+        return expected, Neighbours(rows[:, :_SHOWN], similarities[:, :_SHOWN])
+
+    def _expect(self, queries: np.ndarray, rows: np.ndarray) -> Expected:
         mapped = self._index.frames.poses
         seen = look(self._index.vectors, mapped, queries, rows)
         if self._models is None:
-            return seen.poses[SIZES.index(_FEW)]
-        position, rotation = (average_poses(mapped, rows, _mixed(seen, model)) for model in self._models)
-        return Poses(position.centers_m, rotation.world_from_cam_wxyz)
+            unknown = np.full(len(rows), np.nan)
+            return Expected(seen.poses[SIZES.index(_FEW)], unknown, unknown)
+        (in_position, metres), (in_rotation, degrees) = (_mixed(seen, model) for model in self._models)
+        position, rotation = average_poses(mapped, rows, in_position), average_poses(mapped, rows, in_rotation)
+        return Expected(Poses(position.centers_m, rotation.world_from_cam_wxyz), metres, degrees)
 
 
-def _mixed(seen: Neighbourhoods, model: ErrorModel) -> np.ndarray:
-    """(N, K) weights of all neighbourhoods together."""
+def _mixed(seen: Neighbourhoods, model: ErrorModel) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) weights of all neighbourhoods together, and the (N,) geometric mean of their predicted errors."""
     logs = model.log_errors(seen.signs)
     trust = np.exp(-SHARPNESS * (logs - logs.min(axis=1, keepdims=True)))
-    return np.einsum("nc,nck->nk", trust / trust.sum(axis=1, keepdims=True), seen.weights)
+    trust /= trust.sum(axis=1, keepdims=True)
+    return np.einsum("nc,nck->nk", trust, seen.weights), np.exp((trust * logs).sum(axis=1))
 
 
 def _robust(options: RobustOptions, model_path: Path | None, place: Any) -> Robust:

@@ -8,27 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_place
 from click.testing import CliRunner, Result
 from PIL import Image
-from tiny_place import TinyEncoder
 
 from irploc.cli import COMMANDS, main
 from irploc.cli.common import stdout_is_terminal
-from irploc.encoders import ENCODERS, EncoderEntry
 from irploc.scene import Scene
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_encoder() -> Iterator[None]:
-    if "tiny" not in ENCODERS:
-        ENCODERS.register("tiny")(EncoderEntry(lambda name, options: TinyEncoder(), 16, "test"))
-    yield
-    ENCODERS._entries.pop("tiny")
+pytestmark = pytest.mark.usefixtures("tiny_encoder")
 
 
 @pytest.fixture(scope="module")
