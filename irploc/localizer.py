@@ -17,7 +17,7 @@ from PIL import Image
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
 from irploc.errors import BadInput, IrplocError, Mismatch
-from irploc.estimators.base import Neighbours, PoseEstimates, Query
+from irploc.estimators.base import Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
@@ -69,17 +69,32 @@ class Localization:
         }
 
 
+@dataclass(frozen=True)
+class Served:
+    """One scene that is answered for: its index and embeddings, the name of the method, and the method."""
+
+    place: Place
+    method: str
+    estimator: PoseEstimator
+
+
 class Localizer:
-    """A scene's encoder, index and method, loaded and warm.
+    """The encoder, index and method of a scene, or of several that share an encoder, loaded and warm.
+
+    Of several scenes, the one with the mapping photo most similar to the query answers.
 
     >>> localizer = Localizer.open("kitchen", method="bdi")
     >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
     """
 
-    def __init__(self, place: Place, encoder: Encoder, method: str, model: Path | None = None) -> None:
-        self.place, self.encoder, self.method = place, encoder, method
-        self.max_side = place.store.header.max_side or None
-        self.estimator = build_estimator(method, place, model)
+    def __init__(self, scenes: Sequence[Served], encoder: Encoder) -> None:
+        self.scenes, self.encoder = tuple(scenes), encoder
+        self.max_side = scenes[0].place.store.header.max_side or None
+
+    @property
+    def method(self) -> str:
+        """Of the first scene; the others may have other models and so another default."""
+        return self.scenes[0].method
 
     @classmethod
     def open(
@@ -96,7 +111,7 @@ class Localizer:
         """Loads what is needed to localize in a scene.
 
         Args:
-            scene: its name or folder; None takes the workspace's only one.
+            scene: its name or folder; None takes all in the workspace.
             method: ``bdi:k=25`` …; None takes the one that ``model`` is of, ``fused`` where one is trained, else ``robust``.
             model: a model file other than the scene's own.
             workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
@@ -105,16 +120,22 @@ class Localizer:
             embeddings, index: files elsewhere than in the workspace.
 
         Raises:
-            NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit.
+            NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit, or no scene is
+                named and they were embedded in different ways.
         """
         home = Workspace.locate(workspace)
-        name = scene or (embeddings.stem if embeddings else home.only_embedded_scene())
-        place = open_place(home, name, embeddings, index)
+        names = [scene] if scene else [embeddings.stem] if embeddings else home.scenes_to_search()
+        if len(names) > 1 and (model or index):
+            raise BadInput(f"the workspace has several scenes ({', '.join(names)}): choose one with --scene NAME")
+        places: list[Place] = []
         try:
-            loaded = encoder_of(place, encoder, device)
-            return cls(place, loaded, method or (load_model(model).model if model else default_method(place)), model)
+            places.extend(open_place(home, name, embeddings, index) for name in names)
+            _check_comparable(places)
+            loaded = encoder_of(places[0], encoder, device)
+            return cls([_served(place, method, model) for place in places], loaded)
         finally:
-            place.store.close()
+            for place in places:
+                place.store.close()
 
     def localize(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> list[Localization]:
         """One answer per photo, in order; paths, PIL images, or (H, W, 3) uint8 RGB arrays.
@@ -166,17 +187,17 @@ class Localizer:
         pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
         embeddings = self.encoder.encode(pixels).numpy()
         encoded = time.perf_counter()
-        estimates, neighbours = self.estimate(embeddings)
+        answers = self.estimate(embeddings)
         finished = time.perf_counter()
-        names = self.place.index.frames.names
-        for row, photo in enumerate(batch):
+        for photo, (served, row, estimates, neighbours) in zip(batch, answers, strict=True):
+            names = served.place.index.frames.names
             confidence = float(estimates.confidence[row])
             listed = zip(neighbours.rows[row], neighbours.similarities[row], strict=True)
             yield Localization(
                 image=photo.name,
                 status=estimates.status[row],
-                method=self.method,
-                scene=self.place.name,
+                method=served.method,
+                scene=served.place.name,
                 pose=estimates.poses[[row]],
                 confidence=None if np.isnan(confidence) else confidence,
                 neighbours=tuple((names[index], float(similarity)) for index, similarity in listed),
@@ -185,13 +206,45 @@ class Localizer:
                     "encode": 1e3 * (encoded - started) / len(batch),
                     "estimate": 1e3 * (finished - encoded) / len(batch),
                 },
-                units=self.place.store.header.units,
+                units=served.place.store.header.units,
             )
 
-    def estimate(self, embeddings: np.ndarray) -> tuple[PoseEstimates, Neighbours]:
-        """Poses of (N, D) unit embeddings, and the mapping photos to show beside them."""
-        estimates = self.estimator.estimate(Query(embeddings))
-        return estimates, self.place.shown_neighbours(embeddings, estimates)
+    def estimate(self, embeddings: np.ndarray) -> list[tuple[Served, int, PoseEstimates, Neighbours]]:
+        """For each of (N, D) unit embeddings the scene that answers, and its row in the estimates and neighbours there."""
+        answers: dict[int, tuple[Served, int, PoseEstimates, Neighbours]] = {}
+        chosen = self._scene_of(embeddings)
+        for number, served in enumerate(self.scenes):
+            rows = np.flatnonzero(chosen == number)
+            if not len(rows):
+                continue
+            estimates = served.estimator.estimate(Query(embeddings[rows]))
+            neighbours = served.place.shown_neighbours(embeddings[rows], estimates)
+            answers |= {int(row): (served, position, estimates, neighbours) for position, row in enumerate(rows)}
+        return [answers[row] for row in range(len(embeddings))]
+
+    def _scene_of(self, embeddings: np.ndarray) -> np.ndarray:
+        """(N,) which scene has the mapping photo most similar to each embedding."""
+        if len(self.scenes) == 1:
+            return np.zeros(len(embeddings), dtype=np.int64)
+        nearest = [served.place.index.search(embeddings, 1)[1][:, 0] for served in self.scenes]
+        return np.argmax(nearest, axis=0)
+
+
+def _served(place: Place, method: str | None, model: Path | None) -> Served:
+    chosen = method or (load_model(model).model if model else default_method(place))
+    return Served(place, chosen, build_estimator(chosen, place, model))
+
+
+def _check_comparable(places: list[Place]) -> None:
+    """Raises BadInput when embeddings of several scenes do not mean the same."""
+    first = places[0].store.header
+    alike = ("weights_sha256", "preprocessing", "max_side", "dimension")
+    for place in places[1:]:
+        if any(getattr(place.store.header, name) != getattr(first, name) for name in alike):
+            names = ", ".join(place.name for place in places)
+            raise BadInput(
+                f"the workspace has several scenes ({names}), embedded in different ways: choose one with --scene NAME"
+            )
 
 
 def encoder_of(place: Place, moved_to: str | None = None, device: str = "auto") -> Encoder:

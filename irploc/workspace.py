@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from irploc.errors import BadInput, NotFound
+from irploc.errors import NotFound
 from irploc.scene import Scene
 
 
@@ -80,18 +80,13 @@ class Workspace:
         """Names that have an embeddings file."""
         return sorted(path.stem for path in (self.root / "embeddings").glob("*.h5"))
 
-    def only_embedded_scene(self) -> str:
-        """The scene to localize in when the user names none; further embeddings of the one scene do not count.
+    def scenes_to_search(self) -> list[str]:
+        """Where to localize when the user names no scene; further embeddings of a scene do not count.
 
         Raises:
-            NotFound, BadInput: when there is none, or more than one.
+            NotFound: when nothing is embedded.
         """
         names = self.embedded_scenes()
         if not names:
             raise NotFound(f"no embeddings in {self.root / 'embeddings'}: run 'irploc embed SCENE' first")
-        own = [name for name in names if name in self.scene_names()]
-        if len(own) == 1:
-            return own[0]
-        if len(names) > 1:
-            raise BadInput(f"the workspace has several scenes ({', '.join(names)}): choose one with --scene NAME")
-        return names[0]
+        return [name for name in names if name in self.scene_names()] or names

@@ -106,15 +106,17 @@ def test_an_unknown_scene_is_answered_with_the_known_ones(tmp_path: Path) -> Non
         Workspace(tmp_path).scene_folder("hal")
 
 
-def test_with_several_scenes_the_user_must_choose(tmp_path: Path) -> None:
+def test_all_embedded_scenes_are_searched(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     with pytest.raises(NotFound, match="irploc embed"):
-        workspace.only_embedded_scene()
+        workspace.scenes_to_search()
     (tmp_path / "embeddings").mkdir()
     for name in ("a", "b"):
         workspace.embeddings(name).touch()
-    with pytest.raises(BadInput, match=r"several scenes \(a, b\)"):
-        workspace.only_embedded_scene()
+    assert workspace.scenes_to_search() == ["a", "b"]
+    (tmp_path / "scenes/b").mkdir(parents=True)
+    (tmp_path / "scenes/b/scene.toml").touch()
+    assert workspace.scenes_to_search() == ["b"], "a is another embedding of some scene"
 
 
 def test_embeddings_are_found_by_the_folder_of_a_scene_that_has_another_name(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_several_embeddings_of_the_only_scene_leave_no_choice_to_make(tmp_path: 
     for path in (workspace.embeddings("hall"), workspace.embeddings("hall-densevlad"), tmp_path / "scenes/hall/scene.toml"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert workspace.only_embedded_scene() == "hall"
+    assert workspace.scenes_to_search() == ["hall"]
     assert workspace.place_of_embeddings(workspace.embeddings("hall-densevlad"), "hall") == "hall-densevlad"
     assert workspace.place_of_embeddings(tmp_path / "scenes/../embeddings/hall-densevlad.h5", "hall") == "hall-densevlad"
     assert workspace.place_of_embeddings(tmp_path / "elsewhere" / "x.h5", "hall") == "hall"

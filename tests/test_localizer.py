@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from irploc.estimators.build import available_methods, default_method, open_plac
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
+from irploc.synthetic import PlaceOptions, write_place
 from irploc.training.dataset import TrainingSet
 from irploc.training.loop import TrainingOptions, train
 from irploc.training.modelfile import PoseRegressor, save_model
@@ -135,13 +137,36 @@ def test_a_model_alone_says_which_method_is_meant(workspace: Workspace, tmp_path
     workspace.model("toy", "mlp").unlink()
 
 
+def test_of_several_scenes_the_one_that_fits_answers(
+    workspace: Workspace, scene: Scene, toy_scene: Path, tmp_path: Path
+) -> None:
+    home = Workspace(tmp_path)
+    other = write_place(tmp_path / "scenes/other", PlaceOptions(96, 72, mapping_frames=12, test_frames=2, seed=5))
+    options = EmbedOptions(augmentations=1, dtype="float32")
+    embed_scene(scene, toy_scene, home.embeddings("toy"), TinyEncoder(), options)
+    embed_scene(other, tmp_path / "scenes/other", home.embeddings("other"), TinyEncoder(), options)
+    (home.root / "scenes/toy").symlink_to(toy_scene)
+    localizer = Localizer.open(method="nearest", workspace=home.root)
+    photos = [other.frames.images[3], scene.frames.images[2], other.frames.images[0]]
+    answers = localizer.localize(photos)
+    assert [answer.scene for answer in answers] == ["other", "toy", "other"]
+    assert answers[1].neighbours[0][0] == scene.frames.names[2]
+    assert np.allclose(answers[2].pose.centers_m[0], other.frames.poses.centers_m[0])
+    with pytest.raises(BadInput, match=r"several scenes \(other, toy\): choose one with --scene"):
+        Localizer.open(model=tmp_path / "some.pt", workspace=home.root)
+    home.embeddings("other").unlink()
+    embed_scene(other, tmp_path / "scenes/other", home.embeddings("other"), TinyEncoder(), replace(options, max_side=64))
+    with pytest.raises(BadInput, match=r"several scenes \(other, toy\), embedded in different ways"):
+        Localizer.open(workspace=home.root)
+
+
 def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"method 'robust' has no model: leave .*other\.pt out"):
         Localizer.open("toy", method="robust", model=tmp_path / "other.pt", workspace=workspace.root)
 
 
 def test_a_scene_is_found_by_its_folder_too(workspace: Workspace, toy_scene: Path) -> None:
-    assert Localizer.open(str(toy_scene), "nearest", workspace=workspace.root).place.name == "toy"
+    assert Localizer.open(str(toy_scene), "nearest", workspace=workspace.root).scenes[0].place.name == "toy"
 
 
 def test_an_unknown_scene_or_method_is_refused(workspace: Workspace) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE_OR_FOLDER...")
-@click.option("--scene", help="Name of the scene.  [default: the only one in the workspace]")
+@click.option("--scene", help="Name of the scene.  [default: the one in the workspace that the photo fits best]")
 @click.option(
     "--method",
     help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: fused if a model is trained, else robust]",
