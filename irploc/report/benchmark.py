@@ -79,7 +79,7 @@ def _tables_of(dataset: str | None, results: Sequence[SceneResult]) -> list[Tabl
         places = [published.scenes.index(column) for column in columns]
         theirs = {method: [row[place] for place in places] for method, row in published.medians.items()}
     title = f"{dataset or 'own scenes'}: medians, m/°" + (", published rows as printed" if theirs else "")
-    rows = [(method, *map(_numbers, row), _average(row)) for method, row in theirs.items()]
+    rows = [(method, *(_numbers(cell, 2) for cell in row), _average(row, 2)) for method, row in theirs.items()]
     rows += [(method, *map(_spread, row), _average(middles[method])) for method, row in ours.items()]
     tables = [Table(title, ("method", *columns, "average"), tuple(rows))]
     everyone: dict[str, list[Cell]] = {**theirs, **middles}
@@ -108,19 +108,20 @@ def _middle(cells: Sequence[Cell]) -> Cell:
     return statistics.median(metres for metres, _ in cells), statistics.median(degrees for _, degrees in cells)
 
 
-def _numbers(cell: Cell) -> str:
-    return f"{cell[0]:.2f}/{cell[1]:.2f}" if cell[0] >= 0.1 else f"{cell[0]:.3f}/{cell[1]:.2f}"
+def _numbers(cell: Cell, digits: int = 3) -> str:
+    return f"{cell[0]:.{digits}f}/{cell[1]:.2f}"
 
 
 def _spread(cells: Sequence[Cell]) -> str:
     if len(set(cells)) == 1:
         return _numbers(cells[0])
     metres, degrees = [cell[0] for cell in cells], [cell[1] for cell in cells]
-    return f"{_numbers(_middle(cells))} ({min(metres):.2f}–{max(metres):.2f}/{min(degrees):.2f}–{max(degrees):.2f})"
+    return f"{_numbers(_middle(cells))} ({min(metres):.3f}–{max(metres):.3f}/{min(degrees):.2f}–{max(degrees):.2f})"
 
 
-def _average(cells: Sequence[Cell]) -> str:
-    return _numbers((statistics.fmean(metres for metres, _ in cells), statistics.fmean(degrees for _, degrees in cells)))
+def _average(cells: Sequence[Cell], digits: int = 3) -> str:
+    means = statistics.fmean(metres for metres, _ in cells), statistics.fmean(degrees for _, degrees in cells)
+    return _numbers(means, digits)
 
 
 def _markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
