@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from irploc.errors import BadInput
+
+_OLD_SECONDS = 3600.0
 
 
 @contextmanager
@@ -21,20 +26,26 @@ def replacing(path: Path) -> Iterator[Path]:
         BadInput: when it cannot be written (no room, no permission); FAISS and torch raise RuntimeError for that.
     """
     try:
-        target = path.resolve() if path.is_symlink() else path
-        if target.is_dir():
+        if path.is_dir():
             raise BadInput(f"cannot write {path}: it is a folder")
-        if target.exists() and not target.is_file():
-            yield target
+        if is_stream(path):
+            yield path
             return
+        target = path.resolve() if path.is_symlink() else path
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may not be written")
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(target)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
             yield temporary
+            if target.exists():
+                shutil.copymode(target, temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+    except (NotImplementedError, RecursionError):
+        raise
     except (OSError, RuntimeError) as error:
         raise BadInput(f"cannot write {path}: {_reason(error)}; what was there is unchanged") from None
 
@@ -45,10 +56,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         BadInput: as ``replacing``.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    mode = "a" if is_stream(path) else "w"  # a redirected /dev/stdout holds what was printed before
+    with replacing(path) as temporary, temporary.open(mode, encoding="utf-8", newline="\n") as stream:
         stream.write(text)
         stream.flush()
-        if temporary.is_file():
+        if mode == "w":
             os.fsync(stream.fileno())
 
 
@@ -56,9 +68,12 @@ def check_writable(path: Path) -> None:
     """Raises BadInput now if ``path`` could not be written after hours of work."""
     if path.is_dir():
         raise BadInput(f"cannot write {path}: it is a folder")
-    if path.exists() and not path.is_file():
+    if is_stream(path):
         return
-    probe = path.with_name(f".{path.name}.probe")
+    target = path.resolve() if path.is_symlink() else path
+    if target.exists() and not os.access(target, os.W_OK):
+        raise BadInput(f"cannot write {path}: it may not be written")
+    probe = target.with_name(f".{target.name}.probe")
     try:
         with replacing(probe) as temporary:
             temporary.touch()
@@ -67,11 +82,19 @@ def check_writable(path: Path) -> None:
         raise BadInput(str(error).replace(str(probe), str(path))) from None
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is a device or a pipe, or a name for one (``/dev/stdout``), which cannot be replaced."""
+    return path.absolute().parts[1:2] in (("dev",), ("proc",)) or (path.exists() and not path.is_file())
+
+
 def _remove_leftovers(path: Path) -> None:
+    """Those of processes that have ended, if old enough not to be another machine's."""
     for leftover in path.parent.glob(f".{_literal(path.name)}.*.new"):
-        process = leftover.name.split(".")[-2]
-        if process.isdecimal() and not _is_running(int(process)):
-            leftover.unlink(missing_ok=True)
+        with suppress(OSError, OverflowError):
+            process = leftover.name.split(".")[-2]
+            old = time.time() - leftover.stat().st_mtime > _OLD_SECONDS
+            if old and process.isdecimal() and not _is_running(int(process)):
+                leftover.unlink()
 
 
 def _literal(name: str) -> str:

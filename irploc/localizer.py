@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
-from irploc.errors import BadInput, IrplocError, Mismatch
+from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.estimators.base import Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
@@ -131,6 +132,8 @@ class Localizer:
         try:
             places.extend(open_place(home, name, embeddings, index) for name in names)
             _check_comparable(places)
+            if scene and embeddings:
+                _check_scene(home, scene, places[0])
             loaded = encoder_of(places[0], encoder, device)
             return cls([_served(place, method, model) for place in places], loaded)
         finally:
@@ -233,6 +236,15 @@ class Localizer:
 def _served(place: Place, method: str | None, model: Path | None) -> Served:
     chosen = method or (load_model(model).model if model else default_method(place))
     return Served(place, chosen, build_estimator(chosen, place, model))
+
+
+def _check_scene(home: Workspace, scene: str, place: Place) -> None:
+    """Raises Mismatch when embeddings that were named are not of the scene that was named."""
+    found, given = place.store.header.scene, {Path(scene).name}
+    with suppress(NotFound):
+        given.add(home.load_scene(scene).name)
+    if found not in given:
+        raise Mismatch(f"{place.store.path} was made from the scene {found!r}, not {scene!r}: leave the scene out")
 
 
 def _check_comparable(places: list[Place]) -> None:

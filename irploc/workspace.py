@@ -53,7 +53,11 @@ class Workspace:
     def place_of_embeddings(self, path: Path, scene: str) -> str:
         """The name under which index and models of an embeddings file are kept: the scene's, or the file's own where a
         scene has several in this workspace (``embeddings/kitchen-densevlad.h5``)."""
-        return path.stem if path.parent.resolve() == (self.root / "embeddings").resolve() else scene
+        return path.stem if self.holds_embeddings(path) else scene
+
+    def holds_embeddings(self, path: Path) -> bool:
+        """Whether an embeddings file lies in this workspace."""
+        return path.parent.resolve() == (self.root / "embeddings").resolve()
 
     def scene_folder(self, name_or_folder: str) -> Path:
         """The folder of a scene given as a path or as a name in this workspace.

@@ -31,6 +31,8 @@ def mapped(split: str, splits: np.ndarray, order: np.ndarray) -> np.ndarray:
     kind, _, number = split.partition(":")
     if kind == "own":
         return splits == "train"
+    if not number.isdecimal() or int(number) < 1 + (kind == "modulo"):
+        raise SystemExit(f"unknown split {split}: own, blocks:N, modulo:N or sparse:N")
     count = int(number)
     if kind == "blocks":
         return order // count % 2 == 0
@@ -49,8 +51,9 @@ def measure(store: EmbeddingStore, split: str) -> str:
     chosen = mapped(split, frames.splits, order)
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors[chosen])
+    asked = frames.splits == "test" if split == "own" else ~chosen
     index = PlaceIndex(kind="flat", vectors=vectors[chosen], frames=frames[chosen], faiss_index=flat)
-    query, true = Query(vectors[~chosen]), frames.poses[~chosen]
+    query, true = Query(vectors[asked]), frames.poses[asked]
 
     def medians(estimator: PoseEstimator) -> np.ndarray:
         return np.array([np.median(part) for part in pose_errors(estimator.estimate(query).poses, true)])

@@ -26,13 +26,14 @@ import argparse
 import re
 import sys
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from irploc.encoders import EncoderOptions, create_encoder
 from irploc.errors import BadInput, IrplocError, NotFound
-from irploc.estimators.build import Place
+from irploc.estimators.build import Place, check_specs
 from irploc.evaluation import evaluate_place
+from irploc.evaluation.published import PUBLISHED
 from irploc.report.benchmark import Cell, SceneResult, write_benchmark
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.index import build_index, save_index
@@ -58,7 +59,7 @@ class Entry:
     @property
     def slug(self) -> str:
         """For file names."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.dataset or 'own'}-{self.column}".lower()).strip("-")
+        return re.sub(r"[^\w]+", "-", f"{self.dataset or 'own'}-{self.column}".lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,17 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     methods: tuple[str, ...] = ("nearest", "bdi", "robust", "irpnet", "mlp", "fused")
     epochs: int | None = None
-    known: tuple[str, ...] = field(
-        default=("encoder", "augmentations", "max_side", "recipe", "seeds", "methods", "epochs", "scenes"), repr=False
-    )
+
+
+SETTINGS: dict[str, type] = {
+    "encoder": str,
+    "augmentations": int,
+    "max_side": int,
+    "recipe": str,
+    "seeds": list,
+    "methods": list,
+    "epochs": int,
+}
 
 
 def read_plan(path: Path) -> Plan:
@@ -86,27 +95,48 @@ def read_plan(path: Path) -> Plan:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"no list of scenes {path}") from None
+    except OSError as error:
+        raise NotFound(f"cannot read the list of scenes {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not valid TOML: {error}") from None
-    if unknown := sorted(set(content) - set(Plan.known)):
-        raise BadInput(f"{path} has the unknown key {unknown[0]!r}; it takes {', '.join(Plan.known)}")
-    scenes = content.pop("scenes", [])
-    if not scenes:
+    scenes = content.pop("scenes", None)
+    if not isinstance(scenes, list) or not scenes or not all(isinstance(item, dict) for item in scenes):
         raise BadInput(f"{path} has no [[scenes]]")
-    entries = []
-    for number, item in enumerate(scenes, start=1):
-        if not isinstance(item.get("scene"), str):
-            raise BadInput(f'{path}: scene {number} has no scene = "FOLDER"')
-        folder = path.parent / item["scene"]
-        entries.append(Entry(folder, item.get("column", folder.name), item.get("dataset")))
-    repeated = [entry.slug for entry in entries]
-    if len(set(repeated)) < len(repeated):
+    _check_keys(content, SETTINGS, str(path))
+    for name, kind in (("seeds", int), ("methods", str)):
+        if name in content and (not content[name] or not all(isinstance(item, kind) for item in content[name])):
+            raise BadInput(f"{path}: {name} is {content[name]!r}, expected a list of {kind.__name__}")
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    entries = tuple(_entry(item, path, f"{path}: scene {number}") for number, item in enumerate(scenes, start=1))
+    plan = Plan(entries, **settings)
+    check_specs(list(plan.methods))
+    recipe(plan.recipe, "indoor", epochs=plan.epochs)
+    if len({entry.slug for entry in entries}) < len(entries):
         raise BadInput(f"{path} has two scenes with the same dataset and column")
-    return Plan(
-        tuple(entries), **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    )
+    return plan
+
+
+def _entry(item: dict[str, object], path: Path, where: str) -> Entry:
+    _check_keys(item, {"scene": str, "dataset": str, "column": str}, where)
+    if "scene" not in item:
+        raise BadInput(f'{where} has no scene = "FOLDER"')
+    folder = path.parent / str(item["scene"])
+    column, dataset = str(item.get("column", folder.name)), item.get("dataset")
+    if dataset is None:
+        return Entry(folder, column, None)
+    if dataset not in PUBLISHED:
+        raise BadInput(f"{where}: unknown dataset {dataset!r}, choose one of {', '.join(PUBLISHED)}, or leave it out")
+    if column not in PUBLISHED[str(dataset)].scenes:
+        raise BadInput(f"{where}: {dataset} has no column {column!r}, it has {', '.join(PUBLISHED[str(dataset)].scenes)}")
+    return Entry(folder, column, str(dataset))
+
+
+def _check_keys(content: dict[str, object], kinds: dict[str, type], where: str) -> None:
+    for key, value in content.items():
+        if key not in kinds:
+            raise BadInput(f"{where} has the unknown key {key!r}; it takes {', '.join(kinds)}")
+        if not isinstance(value, kinds[key]) or isinstance(value, bool):
+            raise BadInput(f"{where}: {key} is {value!r}, expected {kinds[key].__name__}")
 
 
 def absent(entry: Entry) -> str:
@@ -160,7 +190,34 @@ def run_scene(entry: Entry, plan: Plan, out: Path) -> SceneResult:
             "ground truth": store.header.ground_truth,
             "photos": f"{len(data)} mapping, {len(evaluation.queries)} test",
         }
-    return SceneResult(entry.column, entry.dataset, {name: tuple(values) for name, values in cells.items()}, facts)
+    medians = {name: tuple(values) for name, values in cells.items()}
+    return SceneResult(entry.column, entry.dataset, entry.slug, medians, facts)
+
+
+def run(plan: Plan, out: Path) -> bool:
+    """Runs what is there and writes the tables after every scene; gives whether one of those failed.
+
+    Raises:
+        NotFound: when nothing could be run.
+    """
+    settings = f"recipe {plan.recipe}, seeds {', '.join(map(str, plan.seeds))}"
+    results: list[SceneResult] = []
+    reasons = {entry.slug: absent(entry) for entry in plan.entries}
+    failed = False
+    for entry in plan.entries:
+        if not reasons[entry.slug]:
+            try:
+                results.append(run_scene(entry, plan, out))
+            except IrplocError as error:
+                reasons[entry.slug], failed = str(error), True
+        print(f"{entry.column}: {reasons[entry.slug] or results[-1].summary()}", flush=True)
+        if results:
+            done = {result.slug for result in results}
+            left = [other for other in plan.entries if other.slug not in done]
+            write_benchmark(results, {o.column: reasons[o.slug] or "not reached yet" for o in left}, settings, out)
+    if not results:
+        raise NotFound(f"none of the {len(plan.entries)} scenes could be run")
+    return failed
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -170,24 +227,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmark"))
     options = parser.parse_args(arguments)
     try:
-        plan = read_plan(options.scenes)
-        settings = f"recipe {plan.recipe}, seeds {', '.join(map(str, plan.seeds))}"
-        results: list[SceneResult] = []
-        missing = {entry.column: absent(entry) for entry in plan.entries}
-        for entry in plan.entries:
-            if missing[entry.column]:
-                print(f"{entry.column}: {missing[entry.column]}", flush=True)
-                continue
-            results.append(run_scene(entry, plan, options.out))
-            print(f"{entry.column}: {results[-1].summary()}", flush=True)
-            write_benchmark(results, {name: why for name, why in missing.items() if why}, settings, options.out)
-        if not results:
-            raise NotFound(f"none of the {len(plan.entries)} scenes is there")
+        failed = run(read_plan(options.scenes), options.out)
     except KeyboardInterrupt:
         raise SystemExit("interrupted; run the same command again to go on") from None
     except IrplocError as error:
         raise SystemExit(f"Error: {error}") from None
     print(f"wrote {options.out}/benchmark.md, .csv and .html")
+    raise SystemExit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,13 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_and_a_living_ones_file_is_not(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / f".a.txt.{dead.pid}.new").touch()
+    for name in (f".a.txt.{dead.pid}.new", f".a.txt.{os.getppid()}.new"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".a.txt.99999999999999999999.new").mkdir()
     alive = tmp_path / f".a.txt.{os.getppid()}.new"
-    alive.touch()
     write_text(tmp_path / "a.txt", "one")
-    assert names_in(tmp_path) == [alive.name, "a.txt"]
+    assert names_in(tmp_path) == sorted([alive.name, ".a.txt.99999999999999999999.new", "a.txt"])
 
 
 def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
@@ -63,6 +65,25 @@ def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
     assert not Path("/dev/null").is_file()
     with pytest.raises(BadInput, match="it is a folder"):
         write_text(tmp_path, "new")
+
+
+@pytest.mark.parametrize("redirected", [True, False], ids=["file", "pipe"])
+def test_standard_output_keeps_what_was_printed_before(tmp_path: Path, redirected: bool) -> None:
+    code = "print('first', flush=True); from irploc.files import *; write_text(Path('/dev/stdout'), 'second\\n')"
+    with (tmp_path / "out.txt").open("w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=stream if redirected else subprocess.PIPE, text=True, check=True
+        )
+    text = (tmp_path / "out.txt").read_text() if redirected else done.stdout
+    assert text == "first\nsecond\n"
+
+
+def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_output_is_tried_before_hours_of_work(tmp_path: Path) -> None:

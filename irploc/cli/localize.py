@@ -64,8 +64,6 @@ def localize(
             bar.advance()
             if isinstance(answer, IrplocError):
                 problems.append(str(answer))
-                if len(paths) > 1:
-                    note(f"not used: {answer}")
                 continue
             click.echo(json.dumps(answer.to_json()) if as_json else _in_words(answer))
             answers.append(answer)
@@ -74,7 +72,9 @@ def localize(
         write_pose_file(poses, located, Poses.concatenate([answer.pose for answer in answers]))
         note(f"{poses}: {sum(bool(answer.pose.valid[0]) for answer in answers)} poses")
     if problems:
-        raise BadInput(problems[0] if len(paths) == 1 else f"{len(problems)} of {len(paths)} images failed")
+        raise BadInput(
+            problems[0] if len(paths) == 1 else f"{len(problems)} of {len(paths)} images failed; first: {problems[0]}"
+        )
 
 
 @click.command()
@@ -88,7 +88,14 @@ def methods(as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for name, method in METHODS.items():
         options = {field.name: field.default for field in dataclasses.fields(method.options)}
-        rows.append({"name": name, "summary": method.summary, "options": options, "needs_model": method.needs_model})
+        rows.append(
+            {
+                "name": name,
+                "summary": method.summary,
+                "options": options,
+                "needs_model": method.needs_model or bool(method.members),
+            }
+        )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

@@ -52,7 +52,8 @@ class Place:
 
 
 def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None, index: Path | None = None) -> Place:
-    """Opens the embeddings and the index of a scene; without a saved index a flat one is built in memory.
+    """Opens the embeddings and the index of a scene; a flat one is built in memory where none is saved, and for embeddings
+    outside the workspace unless an index is named.
 
     Args:
         workspace: where both are looked for.
@@ -66,7 +67,8 @@ def open_place(workspace: Workspace, scene: str, embeddings: Path | None = None,
     try:
         name = workspace.place_of_embeddings(store.path, store.header.scene)
         saved = index or workspace.index(name)
-        place_index = load_index(saved, store) if index or saved.is_file() else build_index(store)
+        at_home = workspace.holds_embeddings(store.path)
+        place_index = load_index(saved, store) if index or (at_home and saved.is_file()) else build_index(store)
     except BaseException:
         store.close()
         raise
@@ -110,8 +112,9 @@ def available_methods(place: Place) -> list[str]:
 
 
 def default_method(place: Place) -> str:
-    """``fused`` where a model is there that it uses, else ``robust``."""
-    return "fused" if place.trained(METHODS.get("fused").members) else "robust"
+    """``fused`` where a model is there that it uses, else ``robust``; models of the workspace need not fit foreign files."""
+    at_home = place.workspace.holds_embeddings(place.store.path)
+    return "fused" if at_home and place.trained(METHODS.get("fused").members) else "robust"
 
 
 def check_specs(specs: list[str]) -> None:

@@ -76,7 +76,8 @@ def _weights(expected: np.ndarray, remaining: list[float]) -> np.ndarray:
     """(N, 1 + members), rows summing to one; all alike where the map is too small to expect anything."""
     floor = 1e-9
     errors = np.stack([expected, *(np.hypot(expected, value) for value in remaining)], axis=1) + floor
-    weights = np.where(np.isfinite(errors), 1.0 / errors**2, 1.0)
+    weights = np.where(np.isfinite(errors), 1.0 / errors**2, 0.0)
+    weights[~np.isfinite(errors).any(axis=1)] = 1.0
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 

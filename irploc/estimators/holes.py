@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from irploc.estimators.neighbourhoods import SIZES, look
 from irploc.geometry.poses import Poses, pose_errors
@@ -18,6 +19,7 @@ HOLES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 ASKED = 200  # mapping photos, drawn at random, that are asked for
 LEAST_PHOTOS = 12  # with fewer there is nothing to learn from
 _PENALTY = 3.0
+_TINY = 1e-4  # metres and radians; smaller differences between poses are rounding
 _CLIP = 3.0  # standard deviations: no extrapolation beyond
 
 
@@ -34,17 +36,17 @@ def simulate(vectors: np.ndarray, poses: Poses, seed: int = 0) -> Samples:
     """Asks for mapping photos (M, D) with holes cut around them; M must be at least ``LEAST_PHOTOS``."""
     count = len(vectors)
     asked = np.sort(np.random.default_rng(seed).permutation(count)[:ASKED])
-    order = np.argsort(_pose_distances(poses, asked), axis=1, kind="stable")
+    close = _first(_pose_distances(poses, asked), HOLES[-1] + 1)
     similarities = vectors[asked] @ vectors.T
+    similarities[np.arange(len(asked)), asked] = -np.inf
+    similar = _first(-similarities, SIZES[-1] + HOLES[-1] + 2)
     parts = []
     for hole in HOLES:
         if hole > count // 3:
             break
-        left = similarities.copy()
-        np.put_along_axis(left, order[:, : hole + 1], -np.inf, axis=1)
-        left[np.arange(len(asked)), asked] = -np.inf
-        size = min(SIZES[-1], count - hole - 2)
-        rows = np.argsort(-left, axis=1, kind="stable")[:, :size]
+        taken = (similar[:, :, None] == close[:, None, : hole + 1]).any(axis=2) | (similar == asked[:, None])
+        order = np.argsort(taken, axis=1, kind="stable")[:, : min(SIZES[-1], count - hole - 2)]
+        rows = np.take_along_axis(similar, order, axis=1)
         seen = look(vectors, poses, vectors[asked], rows)
         errors = [pose_errors(found, poses[asked]) for found in seen.poses]
         parts.append((seen.signs, np.array([m for m, _ in errors]).T, np.array([deg for _, deg in errors]).T))
@@ -82,9 +84,17 @@ class ErrorModel:
         return np.concatenate([np.ones((len(scaled), 1)), scaled, scaled[:, first] * scaled[:, second]], axis=1)
 
 
+def _first(values: np.ndarray, count: int) -> np.ndarray:
+    """(A, count) columns of the smallest values in each row, in order."""
+    count = min(count, values.shape[1])
+    found = np.argpartition(values, count - 1, axis=1)[:, :count]
+    order = np.argsort(np.take_along_axis(values, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
+
+
 def _pose_distances(poses: Poses, asked: np.ndarray) -> np.ndarray:
     """(A, M): metres and radians between photos, each as a share of its median."""
-    metres = np.linalg.norm(poses.centers_m[asked, None] - poses.centers_m[None], axis=2)
+    metres = cdist(poses.centers_m[asked], poses.centers_m)
     products = poses.world_from_cam_wxyz[asked] @ poses.world_from_cam_wxyz.T
     radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
-    return metres / max(float(np.median(metres)), 1e-9) + radians / max(float(np.median(radians)), 1e-9)
+    return np.asarray(metres / max(float(np.median(metres)), _TINY) + radians / max(float(np.median(radians)), _TINY))

@@ -14,7 +14,7 @@ from irploc.estimators.base import PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, check_specs
 from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
 from irploc.provenance import irploc_version
-from irploc.retrieval.store import StoreHeader
+from irploc.retrieval.store import NOT_RECORDED, StoreHeader
 from irploc.scene import Frames, Scene
 
 _SAME_POSE = 1e-6
@@ -90,6 +90,8 @@ def units_note(units: str) -> tuple[str, ...]:
     """A sentence where a scene's coordinates are not metres, else nothing."""
     if units == "metres":
         return ()
+    if units == NOT_RECORDED:
+        return ("The embeddings do not record the scene's units: embed the scene again to add them.",)
     return (f"The scene has no metric scale (its units: {units}): read m as those, and no threshold as metres.",)
 
 

@@ -24,10 +24,11 @@ CONTEXT = (
 
 @dataclass(frozen=True)
 class SceneResult:
-    """One scene: method -> (median metres, median degrees) by seed, and facts for readers."""
+    """One scene: its column and dataset, a name for files, method -> (median metres, median degrees) by seed, and facts."""
 
     column: str
     dataset: str | None
+    slug: str
     medians: Mapping[str, tuple[Cell, ...]]
     facts: Mapping[str, str]
 
@@ -57,7 +58,7 @@ def write_benchmark(results: Sequence[SceneResult], absent: Mapping[str, str], s
     tables = [_facts(results)] if results else []
     for dataset in dict.fromkeys(result.dataset for result in results):
         tables += _tables_of(dataset, [result for result in results if result.dataset == dataset])
-    notes = [f"Medians over the test photos; ours: {settings}, middle seed (smallest to largest).", CONTEXT]
+    notes = [f"Medians over the test photos; ours: {settings}, the median over the seeds (smallest to largest).", CONTEXT]
     notes += [f"Not run: {name}: {why}." for name, why in absent.items()]
     write_text(folder / "benchmark.md", _markdown(tables, notes))
     write_text(folder / "benchmark.csv", _csv(results))

@@ -27,6 +27,7 @@ from irploc.scene import Frames
 
 FORMAT, VERSION = "irploc-embeddings", 1
 DTYPES = ("float16", "float32")
+NOT_RECORDED = "not recorded"  # units, in the first files
 _UNCACHED = {"rdcc_nbytes": 0}  # rows are read and written whole; a chunk cache would only double the traffic
 _TEXT = h5py.string_dtype()
 _LABELS = ("scene", "scene_folder", "mapping_fingerprint", "ground_truth", "units", "encoder")  # the encoder's file may move
@@ -333,7 +334,7 @@ def _copy_done(previous: EmbeddingStore, file: h5py.File, frames: Frames) -> Non
 def _read_header(attributes: Mapping[str, Any], path: Path) -> StoreHeader:
     provenance.check_header(attributes, FORMAT, VERSION, path)
     values = {field.name: attributes[field.name] for field in fields(StoreHeader) if field.name != "units"}
-    values["units"] = attributes.get("units", "metres")  # not in the first files
+    values["units"] = attributes.get("units", NOT_RECORDED)
     values["jitter"] = JitterOptions(**json.loads(values["jitter"]))
     for name in ("max_side", "augmentations", "seed", "dimension"):
         values[name] = int(values[name])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from irploc import provenance
-from irploc.files import replacing
+from irploc.files import is_stream, replacing
 
 FORMAT, VERSION = "irploc-training", 2
 
@@ -30,7 +30,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     with replacing(path) as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)
         stream.flush()
-        if temporary.is_file():
+        if not is_stream(path):
             os.fsync(stream.fileno())
 
 

@@ -19,7 +19,7 @@ from irploc.training.models import MLP, ORIENTATION, POSITION, IRPNet, Regressor
 from irploc.training.normalisation import poses_of
 from irploc.training.recipes import Recipe
 
-FORMAT, VERSION = "irploc-regressor", 1
+FORMAT, VERSION = "irploc-regressor", 2
 # what a model and the embeddings it is used on must share, and what to say when they do not
 _SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension", "mapping_fingerprint")
 

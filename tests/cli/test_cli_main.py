@@ -125,7 +125,7 @@ def test_a_bad_photo_among_good_ones_costs_the_exit_code_only(embedded: Path, to
     result = run(embedded, "localize", tmp_path, "--method", "nearest", "--json")
     assert result.exit_code == 1
     assert len(result.stdout.splitlines()) == 1
-    assert "1 of 2 images failed" in result.stderr
+    assert "1 of 2 images failed; first:" in result.stderr
     assert "b.jpg is not an image" in result.stderr
 
 

@@ -61,7 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_runs_whole_and_again_without_training_again(
     script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script.main([str(folder / "list.toml"), "--out", str(folder / "out")])
+    with pytest.raises(SystemExit, match="0"):
+        script.main([str(folder / "list.toml"), "--out", str(folder / "out")])
     assert "St. Mary: no scene at" in capsys.readouterr().out
     text = (folder / "out/benchmark.md").read_text()
     assert "| IRPNet | 0.72/3.47 | 1.87/3.38 |" in text, "the published row, in the order of our scenes"
@@ -77,19 +78,39 @@ def test_it_runs_whole_and_again_without_training_again(
     assert by_seed[0] != by_seed[1]
 
     monkeypatch.setattr(script, "train", lambda *arguments: pytest.fail("trained again"))
-    script.main([str(folder / "list.toml"), "--out", str(folder / "out")])
+    with pytest.raises(SystemExit, match="0"):
+        script.main([str(folder / "list.toml"), "--out", str(folder / "out")])
     assert (folder / "out/benchmark.md").read_text() == text
+
+
+def test_one_scene_that_fails_does_not_stop_the_others(script: ModuleType, folder: Path, tmp_path: Path) -> None:
+    write_place(tmp_path / "few", PlaceOptions(width=64, height=48, mapping_frames=3, test_frames=1))
+    text = "encoder = 'tiny'\nseeds = [0]\nmethods = ['ewb:k=4', 'nearest']\n"
+    text += f"[[scenes]]\nscene = '{tmp_path}/few'\n[[scenes]]\nscene = '{folder}/first'\n"
+    (tmp_path / "list.toml").write_text(text)
+    with pytest.raises(SystemExit, match="1"):
+        script.main([str(tmp_path / "list.toml"), "--out", str(tmp_path / "out")])
+    written = (tmp_path / "out/benchmark.md").read_text()
+    assert "Not run: few: k is 4, the place has 3 mapping images" in written
+    assert "| irploc nearest |" in written
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ("scenes = [", "not valid TOML"),
-        ("enkoder = 'x'", "unknown key 'enkoder'"),
+        ("enkoder = 'x'\n[[scenes]]\nscene = 'a'", "unknown key 'enkoder'"),
+        ("seeds = []\n[[scenes]]\nscene = 'a'", "expected a list of int"),
+        ("seeds = 3\n[[scenes]]\nscene = 'a'", "seeds is 3, expected list"),
+        ("methods = ['neares']\n[[scenes]]\nscene = 'a'", "did you mean 'nearest'"),
+        ("scenes = ['a']", r"no \[\[scenes\]\]"),
+        ("[[scenes]]\nscene = 'a'\ncolum = 'x'", "unknown key 'colum'"),
+        ("[[scenes]]\nscene = 'a'\ndataset = 'cambrige'", "unknown dataset 'cambrige'"),
+        ("[[scenes]]\nscene = 'a'\ndataset = 'cambridge'\ncolumn = 'Shop'", "no column 'Shop'"),
         ("seeds = [1]", r"no \[\[scenes\]\]"),
         ("[[scenes]]\ncolumn = 'x'", "scene 1 has no scene ="),
         ("[[scenes]]\nscene = 'a'\n[[scenes]]\nscene = 'a'", "two scenes with the same"),
-        ("[[scenes]]\nscene = 'gone'", "none of the 1 scenes is there"),
+        ("[[scenes]]\nscene = 'gone'", "none of the 1 scenes could be run"),
     ],
 )
 def test_wrong_lists_are_refused_in_one_line(script: ModuleType, tmp_path: Path, content: str, words: str) -> None:
