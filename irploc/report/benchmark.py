@@ -99,9 +99,10 @@ def _ranks(
     for name, ranks in sorted(found.items(), key=lambda item: item[1].final):
         cells = [f"{position}, {orientation}" for position, orientation in ranks.by_scene]
         average = f"{ranks.mean_position:.2f}, {ranks.mean_orientation:.2f}"
-        among = str(theirs[name].final) if name in theirs else ""
-        rows.append((name, *cells, average, str(ranks.final), among, str(printed.get(name, ""))))
-    header = ("method", *columns, "mean", "final rank", "among the published", "as printed, all scenes")
+        compared = (str(theirs[name].final) if name in theirs else "", str(printed.get(name, ""))) if printed else ()
+        rows.append((name, *cells, average, str(ranks.final), *compared))
+    further = ("among the published", "as printed, all scenes") if printed else ()
+    header = ("method", *columns, "mean", "final rank", *further)
     return Table(f"{dataset or 'own scenes'}: ranks by position, orientation", header, tuple(rows))
 
 
