@@ -16,6 +16,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from irploc.errors import IrplocError
 from irploc.estimators.base import PoseEstimator, Query
 from irploc.estimators.interpolation import Bdi, Ewb
 from irploc.estimators.robust import Robust
@@ -86,4 +87,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except IrplocError as error:
+        raise SystemExit(f"Error: {error}") from None

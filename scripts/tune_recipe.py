@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from irploc.errors import BadInput, IrplocError
 from irploc.geometry.poses import pose_errors
 from irploc.retrieval.store import EmbeddingStore
 from irploc.training.dataset import Monitor, TrainingSet
@@ -61,6 +62,8 @@ def variant(text: str, place: str) -> tuple[str, Recipe]:
     """The model and recipe that ``--try`` asks for."""
     changes = dict(item.split("=", 1) for item in text.split(",") if item)
     model, base = changes.pop("model", "irpnet"), recipe(changes.pop("recipe", "fast"), place)
+    if unknown := sorted(set(changes) - {field.name for field in dataclasses.fields(base)}):
+        raise BadInput(f"--try {text}: a recipe has no field {unknown[0]!r}")
     kinds = {field.name: type(getattr(base, field.name)) for field in dataclasses.fields(base)}
     values = {name: value == "True" if kinds[name] is bool else kinds[name](value) for name, value in changes.items()}
     return model, dataclasses.replace(base, **values)
@@ -130,4 +133,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except IrplocError as error:
+        raise SystemExit(f"Error: {error}") from None
