@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     removed. The folder is made if need be. A link keeps pointing where it did; a device or a pipe is written to as it is.
 
     Raises:
-        BadInput: when it cannot be written (no room, no permission); FAISS and torch raise RuntimeError for that.
+        BadInput: when it cannot be written (no room, no permission).
     """
     try:
         if path.is_dir():
@@ -44,10 +44,17 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except (NotImplementedError, RecursionError):
-        raise
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise BadInput(f"cannot write {path}: {_reason(error)}; what was there is unchanged") from None
+
+
+@contextmanager
+def runtime_errors_of_the_disk() -> Iterator[None]:
+    """FAISS and torch raise RuntimeError where a write fails; makes it the OSError that it is. Wrap their call alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error).splitlines()[0] if str(error) else "the write failed") from error
 
 
 def write_text(path: Path, text: str) -> None:

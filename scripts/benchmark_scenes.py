@@ -26,7 +26,7 @@ import argparse
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from irploc.encoders import EncoderOptions, create_encoder
@@ -41,7 +41,7 @@ from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore
 from irploc.scene import Scene
 from irploc.training.checkpoint import checkpoint_path
-from irploc.training.dataset import TrainingSet, identity_of
+from irploc.training.dataset import TrainingSet
 from irploc.training.loop import TrainingOptions, train
 from irploc.training.modelfile import PoseRegressor, load_model, save_model
 from irploc.training.recipes import MODELS, place_of, recipe
@@ -160,7 +160,7 @@ def trained(data: TrainingSet, model: str, plan: Plan, seed: int, path: Path) ->
             return
     options = TrainingOptions(seed, EncoderOptions().torch_device, checkpoint_path(path))
     result = train(data, model, wanted, options)
-    save_model(PoseRegressor(model, result.networks, wanted, seed, data.identity, {"seconds": result.record.seconds}), path)
+    save_model(PoseRegressor(model, result.networks, wanted, seed, data.identity, asdict(result.record)), path)
     checkpoint_path(path).unlink(missing_ok=True)
 
 
@@ -176,7 +176,6 @@ def run_scene(entry: Entry, plan: Plan, out: Path) -> SceneResult:
         index = build_index(store)
         save_index(index, store.header, out / "indexes" / f"{entry.slug}.faiss")
         data = TrainingSet.from_store(store)
-        assert data.identity == identity_of(store)
         needed = [model for model in MODELS if model in plan.methods or "fused" in plan.methods]
         for seed in plan.seeds:
             workspace = Workspace(out / f"seed-{seed}")

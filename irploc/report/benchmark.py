@@ -13,13 +13,10 @@ from pathlib import Path
 from irploc.evaluation.published import NOT_RANKED, PUBLISHED, rank, share_of_medium_accuracy
 from irploc.files import write_text
 from irploc.report.style import CSS
+from irploc.report.table import CONTEXT_NOTE
 
 Cell = tuple[float, float]
 OURS = "irploc "
-CONTEXT = (
-    "Structure-based methods are an order of magnitude more accurate: on 7-Scenes, averages of 0.03 m and 1.09° (hloc), "
-    "0.04 m and 1.18° (Active Search), 0.03 m and 1.36° (DSAC*), 0.028 m and 0.93° (ACE) are published."
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,10 @@ def write_benchmark(results: Sequence[SceneResult], absent: Mapping[str, str], s
     tables = [_facts(results)] if results else []
     for dataset in dict.fromkeys(result.dataset for result in results):
         tables += _tables_of(dataset, [result for result in results if result.dataset == dataset])
-    notes = [f"Medians over the test photos; ours: {settings}, the median over the seeds (smallest to largest).", CONTEXT]
+    notes = [
+        f"Medians over the test photos; ours: {settings}, the median over the seeds (smallest to largest).",
+        CONTEXT_NOTE,
+    ]
     notes += [f"Not run: {name}: {why}." for name, why in absent.items()]
     write_text(folder / "benchmark.md", _markdown(tables, notes))
     write_text(folder / "benchmark.csv", _csv(results))

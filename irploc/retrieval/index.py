@@ -13,7 +13,7 @@ import tomli_w
 
 from irploc import provenance
 from irploc.errors import BadInput, Mismatch, NotFound
-from irploc.files import replacing
+from irploc.files import replacing, runtime_errors_of_the_disk
 from irploc.retrieval.store import EmbeddingStore, StoreHeader
 from irploc.scene import Frames
 
@@ -120,7 +120,8 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "content_sha256": _fingerprint(index),
     }
     with replacing(sidecar) as temporary_sidecar, replacing(path) as temporary:
-        faiss.write_index(index.faiss_index, str(temporary))
+        with runtime_errors_of_the_disk():
+            faiss.write_index(index.faiss_index, str(temporary))
         content["faiss_sha256"] = provenance.sha256_of_file(temporary)
         temporary_sidecar.write_text(tomli_w.dumps(content), encoding="utf-8")
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from irploc import provenance
-from irploc.files import is_stream, replacing
+from irploc.files import is_stream, replacing, runtime_errors_of_the_disk
 
 FORMAT, VERSION = "irploc-training", 2
 
@@ -28,7 +28,8 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         BadInput: when the disk is full; what was there stays.
     """
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        torch.save(content, stream)
+        with runtime_errors_of_the_disk():
+            torch.save(content, stream)
         stream.flush()
         if not is_stream(path):
             os.fsync(stream.fileno())

@@ -9,7 +9,7 @@ import pytest
 from tiny_place import place_index
 
 from irploc.estimators.base import PoseEstimates, Query
-from irploc.estimators.fused import Fused
+from irploc.estimators.fused import Fused, _weights
 from irploc.estimators.robust import Robust
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses, pose_errors
@@ -61,6 +61,13 @@ def test_a_good_regressor_helps_where_the_map_has_gaps(queries: tuple[np.ndarray
     alone = np.median(pose_errors(Robust(place_index(sparse, poses)).estimate(Query(vectors)).poses, true)[0])
     together = np.median(pose_errors(fused(2.0, 0.0).estimate(Query(vectors)).poses, true)[0])
     assert together < 0.7 * alone
+
+
+def test_weights_go_with_the_squared_expected_error() -> None:
+    """By hand: errors of 3, and of (3^2 + 4^2)^1/2 = 5, weigh as 1/9 to 1/25; what is not known weighs nothing."""
+    np.testing.assert_allclose(_weights(np.array([3.0]), [4.0]), [[25 / 34, 9 / 34]], rtol=1e-6)
+    np.testing.assert_allclose(_weights(np.array([3.0]), [np.nan, 4.0]), [[25 / 34, 0.0, 9 / 34]], rtol=1e-6)
+    np.testing.assert_allclose(_weights(np.array([np.nan]), [4.0]), [[0.5, 0.5]])
 
 
 def test_a_map_too_small_to_learn_from_gives_all_the_same_weight() -> None:
