@@ -50,7 +50,7 @@ class JitterOptions:
         for name, value in asdict(self).items():
             limit = 0.5 if name == "hue" else 1.0
             if not 0 <= value <= limit:
-                raise ValueError(f"jitter {name} is {value}, it must lie in [0, {limit}]")
+                raise BadInput(f"jitter {name} is {value}, it must lie in [0, {limit}]")
 
 
 def decode_image(path: Path, max_side: int | None = None) -> Image.Image:

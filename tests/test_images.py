@@ -336,5 +336,5 @@ def test_a_brightness_factor_is_drawn_from_its_range() -> None:
 
 @pytest.mark.parametrize("bad", [{"hue": 0.6}, {"brightness": -0.1}, {"contrast": 1.5}, {"saturation": float("nan")}])
 def test_ranges_that_cannot_be_are_refused(bad: dict) -> None:
-    with pytest.raises(ValueError, match="must lie in"):
+    with pytest.raises(BadInput, match="must lie in"):
         JitterOptions(**bad)

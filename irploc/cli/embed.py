@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
+
+if TYPE_CHECKING:
+    from irploc.retrieval.embed import EmbedReport
 
 
 @click.command()
@@ -55,7 +59,6 @@ def embed(
     stopped; photos added to the scene are added to the file.
     """
     from irploc.encoders import EncoderOptions, create_encoder
-    from irploc.errors import BadInput
     from irploc.images import JitterOptions
     from irploc.retrieval.embed import embed_scene
     from irploc.retrieval.plan import EmbedOptions
@@ -63,17 +66,13 @@ def embed(
     workspace = workspace_of(ctx)
     folder = workspace.scene_folder(scene)
     loaded = workspace.load_scene(scene)
-    try:
-        jitter = JitterOptions(brightness, contrast, saturation, hue)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
     options = EmbedOptions(
         augmentations=augmentations,
         max_side=max_side,
         batch_size=batch_size,
         seed=seed,
         dtype=dtype,
-        jitter=jitter,
+        jitter=JitterOptions(brightness, contrast, saturation, hue),
         workers=workers,
         skip_unreadable=skip_unreadable,
     )
@@ -85,11 +84,14 @@ def embed(
     except KeyboardInterrupt:
         note(f"interrupted; what was done is in {path}: run the same command again to go on")
         raise
-    seconds = time.monotonic() - started
+    click.echo(_summary(path, report, encoder.dimension, time.monotonic() - started))
+
+
+def _summary(path: Path, report: EmbedReport, dimension: int, seconds: float) -> str:
     rate = f", {report.versions / seconds:.1f} images/s" if report.versions else ""
     left_out = f", {len(report.unreadable)} left out as unreadable" if report.unreadable else ""
-    click.echo(
-        f"{path}: {report.embedded} images embedded as {report.versions} vectors of {encoder.dimension} in "
+    return (
+        f"{path}: {report.embedded} images embedded as {report.versions} vectors of {dimension} in "
         f"{seconds:.1f} s{rate}; {report.kept} were there already{left_out}"
     )
 
