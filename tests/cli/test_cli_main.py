@@ -175,6 +175,7 @@ def test_methods_lists_every_method_with_its_defaults() -> None:
 def test_signals_end_embedding_cleanly_with_what_was_done_kept(tmp_path: Path, number: signal.Signals) -> None:
     tiny_place.make_scene(tmp_path, train=30)
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs are born ignoring it
         "import sys; sys.path.insert(0, sys.argv[1]); import tiny_place\n"
         "from irploc.cli import main; from irploc.encoders import ENCODERS, EncoderEntry\n"
         "ENCODERS.register('tiny')(EncoderEntry(lambda name, options: tiny_place.TinyEncoder(0.2), 16, 'test'))\n"
