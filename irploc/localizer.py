@@ -39,6 +39,8 @@ class Localization:
         neighbours: (name, cosine similarity) of mapping photos, best first.
         timing_ms: milliseconds spent in ``decode``, ``encode`` and ``estimate``.
         units: of the centre; ``metres`` unless the scene has no metric scale.
+        expected_error: metres and degrees, as likely exceeded as not; None where nobody knows.
+        spread: metres and degrees by which the heads of an ensemble differ; None without one.
     """
 
     image: str
@@ -50,6 +52,8 @@ class Localization:
     neighbours: tuple[tuple[str, float], ...]
     timing_ms: dict[str, float]
     units: str = "metres"
+    expected_error: tuple[float, float] | None = None
+    spread: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``irploc localize --json`` prints."""
@@ -65,6 +69,8 @@ class Localization:
             "world_from_cam_wxyz": self.pose.world_from_cam_wxyz[0].tolist() if found else None,
             "cam_from_world": {"qvec_wxyz": qvec[0].tolist(), "tvec_m": tvec[0].tolist()} if found else None,
             "confidence": self.confidence,
+            "expected_error": _named(self.expected_error),
+            "spread": _named(self.spread),
             "neighbours": [{"name": name, "similarity": round(value, 6)} for name, value in self.neighbours],
             "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
         }
@@ -210,6 +216,8 @@ class Localizer:
                     "estimate": 1e3 * (finished - encoded) / len(batch),
                 },
                 units=served.place.store.header.units,
+                expected_error=_known(estimates.position_m[row], estimates.rotation_deg[row]),
+                spread=_known(estimates.spread_m[row], estimates.spread_deg[row]),
             )
 
     def estimate(self, embeddings: np.ndarray) -> list[tuple[Served, int, PoseEstimates, Neighbours]]:
@@ -231,6 +239,14 @@ class Localizer:
             return np.zeros(len(embeddings), dtype=np.int64)
         nearest = [served.place.index.search(embeddings, 1)[1][:, 0] for served in self.scenes]
         return np.argmax(nearest, axis=0)
+
+
+def _known(metres: float, degrees: float) -> tuple[float, float] | None:
+    return None if np.isnan(metres) else (float(metres), float(degrees))
+
+
+def _named(error: tuple[float, float] | None) -> dict[str, float] | None:
+    return None if error is None else {"position_m": round(error[0], 6), "rotation_deg": round(error[1], 6)}
 
 
 def _served(place: Place, method: str | None, model: Path | None) -> Served:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from irploc.errors import BadInput, summarize
+from irploc.geometry.poses import Poses
 from irploc.scene import Frames
+
+_HOLES = (60, 16, 8, 4)  # one fold each: a hole takes out this fraction of the photos
+_HELD_OUT = 4  # every fold takes out about this fraction
+_TINY = 1e-4  # metres and radians; smaller differences between poses are rounding
 
 
 def by_blocks(frames: Frames, block_size: int = 100) -> np.ndarray:
@@ -61,6 +67,42 @@ def by_fraction(frames: Frames, test_fraction: float = 0.2, seed: int = 0) -> np
     splits = np.full(len(frames), "train", dtype=object)
     splits[chosen] = "test"
     return splits
+
+
+def pose_folds(poses: Poses, seed: int = 0) -> list[np.ndarray]:
+    """Four ways of holding out about a quarter of M mapping photos, to see how methods answer where the map has gaps.
+
+    Each way cuts holes of another size, from a sixtieth to a quarter of the photos, so that the photos in them range from
+    ones with near neighbours to ones far from all that is left. A hole is a photo and those nearest to it in pose.
+
+    Args:
+        poses: of the mapping photos, at least ``_HELD_OUT``.
+        seed: of where the holes lie.
+
+    Returns:
+        (M,) masks of the photos that are held out, never all.
+    """
+    count, random = len(poses), np.random.default_rng(seed)
+    folds = []
+    for part in _HOLES:
+        size, held = max(1, count // part), np.zeros(count, dtype=bool)
+        for centre in random.permutation(count):
+            if held.sum() + size > max(1, count // _HELD_OUT):
+                break
+            if held[centre]:
+                continue
+            nearest = np.argsort(pose_distances(poses, np.array([centre]))[0], kind="stable")[:size]
+            held[nearest] = True
+        folds.append(held)
+    return folds
+
+
+def pose_distances(poses: Poses, asked: np.ndarray) -> np.ndarray:
+    """(A, M): metres and radians from the photos in rows ``asked`` to all, each as a share of its median, added up."""
+    metres = cdist(poses.centers_m[asked], poses.centers_m)
+    products = poses.world_from_cam_wxyz[asked] @ poses.world_from_cam_wxyz.T
+    radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
+    return np.asarray(metres / max(float(np.median(metres)), _TINY) + radians / max(float(np.median(radians)), _TINY))
 
 
 def _rank_in_sequence(frames: Frames) -> np.ndarray:

@@ -160,7 +160,7 @@ def trained(data: TrainingSet, model: str, plan: Plan, seed: int, path: Path) ->
             return
     options = TrainingOptions(seed, EncoderOptions().torch_device, checkpoint_path(path))
     result = train(data, model, wanted, options)
-    save_model(PoseRegressor(model, result.networks, wanted, seed, data.identity, asdict(result.record)), path)
+    save_model(PoseRegressor(model, result.heads, wanted, seed, data.identity, asdict(result.record)), path)
     checkpoint_path(path).unlink(missing_ok=True)
 
 

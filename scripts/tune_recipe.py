@@ -74,7 +74,7 @@ def errors_of(data: TrainingSet, text: str, held_out: np.ndarray, seed: int) -> 
     split = without(data, held_out)
     model, chosen = variant(text, place_of(data.poses.centers_m))
     trained = train(split, model, chosen, TrainingOptions(seed))
-    regressor = PoseRegressor(model, trained.networks, chosen, seed, {"dimension": data.dimension}, {})
+    regressor = PoseRegressor(model, trained.heads, chosen, seed, {"dimension": data.dimension}, {})
     assert split.monitor is not None
     position_m, rotation_deg = pose_errors(regressor.poses(split.monitor.embeddings), split.monitor.poses)
     return {"position_m": position_m.tolist(), "rotation_deg": rotation_deg.tolist()}

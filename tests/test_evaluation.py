@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from irploc.estimators.base import PoseEstimates, Query
-from irploc.evaluation import Evaluation, evaluate_methods, read_pose_file, score_poses
+from irploc.evaluation import Evaluation, MethodResult, evaluate_methods, read_pose_file, score_poses
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames
 
@@ -118,6 +119,30 @@ def test_methods_are_measured_side_by_side_under_the_names_typed() -> None:
     assert written["results"]["a:k=2"]["median_position_m"] == 1.0
     assert written["results"]["b"]["median_position_m"] == 0.5
     assert written["results"]["b"]["seconds_per_image"] > 0
+
+
+def test_what_a_confidence_is_worth_stands_beside_the_scores_and_is_null_without_one() -> None:
+    estimates = PoseEstimates.of_poses(poses_at([0.1, 0.1, 3.0, 3.0], [0.0] * 4))
+    sure = replace(estimates, confidence=np.array([0.9, 0.9, 0.9, 0.1]), position_m=np.array([0.1, 0.1, 0.3, 2.0]))
+    results = {name: MethodResult.measured(part, truth(4)) for name, part in (("sure", sure), ("plain", estimates))}
+    written = Evaluation("toy", "exact", "test", frames_of(truth(4)), results).to_json()["results"]
+    assert written["plain"]["confidence"] is None
+    assert written["sure"]["median_position_m"] == pytest.approx(1.55)
+    assert list(written["sure"]["confidence"]) == [
+        "good",
+        "mean_confidence",
+        "calibration_error",
+        "area_m",
+        "area_deg",
+        "best_area_m",
+        "best_area_deg",
+        "blind_area_m",
+        "blind_area_deg",
+        "expected_within_2",
+    ]
+    assert written["sure"]["confidence"]["good"] == 0.5
+    assert written["sure"]["confidence"]["expected_within_2"] == 0.75
+    assert list(written["plain"])[:-1] == list(results["plain"].scores.to_json())
 
 
 def test_an_evaluation_refuses_answers_to_other_queries() -> None:

@@ -125,7 +125,7 @@ def test_a_model_alone_says_which_method_is_meant(workspace: Workspace, tmp_path
     place.store.close()
     chosen = recipe("fast", "indoor", epochs=1, width=32)
     trained = train(data, "mlp", chosen, TrainingOptions(0))
-    regressor = PoseRegressor("mlp", trained.networks, chosen, 0, data.identity, {})
+    regressor = PoseRegressor("mlp", trained.heads, chosen, 0, data.identity, {})
     save_model(regressor, tmp_path / "m.pt")
     assert Localizer.open("toy", model=tmp_path / "m.pt", workspace=workspace.root).method == "mlp"
     save_model(regressor, workspace.model("toy", "mlp"))

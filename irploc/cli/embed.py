@@ -102,13 +102,25 @@ def _summary(path: Path, report: EmbedReport, dimension: int, seconds: float) ->
 @click.option("--out", type=FILE, help="FAISS file; a .toml is written beside it.  [default: indexes/<scene>.faiss]")
 @click.pass_context
 def index(ctx: click.Context, h5: str, kind: str, out: Path | None) -> None:
-    """Build the search index over the mapping photos of H5 (an embeddings file, or a scene's name)."""
+    """Build the search index over the mapping photos of H5 (an embeddings file, or a scene's name).
+
+    It also learns, from mapping photos held out in turn, what confidence the answers of interpolation deserve.
+    """
+    from dataclasses import replace
+
+    from irploc.estimators.build import Place, calibrations_of, methods_without_model
+    from irploc.files import check_writable
+    from irploc.progress import progress
     from irploc.retrieval.index import build_index, save_index
     from irploc.retrieval.store import EmbeddingStore
 
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
-        built = build_index(store, kind)
         workspace = workspace_of(ctx)
-        path = out or workspace.index(workspace.place_of_embeddings(store.path, store.header.scene))
-        save_index(built, store.header, path)
+        name = workspace.place_of_embeddings(store.path, store.header.scene)
+        path = out or workspace.index(name)
+        check_writable(path)
+        built = build_index(store, kind)
+        with progress("calibrating", len(methods_without_model()), "methods", is_quiet(ctx)) as bar:
+            calibrations = calibrations_of(Place(name, store, built, workspace), bar)
+        save_index(replace(built, calibrations=calibrations), store.header, path)
         click.echo(f"{path}: {kind} index of {len(built.frames)} mapping images, {store.header.dimension} dimensions")

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
 
 if TYPE_CHECKING:
+    from irploc.retrieval.index import PlaceIndex
     from irploc.training.dataset import TrainingSet
     from irploc.training.loop import TrainingOptions
     from irploc.training.modelfile import PoseRegressor
+    from irploc.training.models import Networks
     from irploc.training.recipes import Recipe
 
 
 @click.command("train-mlp")
 @click.argument("h5")
 @click.option("--model", default="irpnet", show_default=True, help="irpnet (two branches) or mlp.")
-@click.option("--recipe", "recipe_name", default="fast", show_default=True, help="fast, or paper (as published).")
+@click.option("--recipe", "recipe_name", help="fast, or paper (as published).  [default: fast, or that of --init]")
 @click.option("--place", help="indoor or outdoor: which of the paper's settings.  [default: by the extent of the cameras]")
 @click.option("--epochs", type=int, help="Times each image is drawn.  [default: by the recipe]")
 @click.option("--batch-size", type=int, help="Images a step.  [default: by the recipe]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: by the recipe]")
 @click.option("--width", type=int, help="Units of the first layers.  [default: by the recipe]")
+@click.option("--ensemble", type=int, help="Heads trained at once; their poses are averaged.  [default: by the recipe]")
+@click.option("--init", type=FILE, help="Go on from this model after photos were added or removed: a tenth of the steps.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.<model>.pt]")
+@click.option(
+    "--calibration/--no-calibration",
+    default=True,
+    help="Also train on parts of the photos, to learn what confidence the answers deserve.",
+)
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
 @click.pass_context
 def train_mlp(
     ctx: click.Context,
     h5: str,
     model: str,
-    recipe_name: str,
+    recipe_name: str | None,
     place: str | None,
     epochs: int | None,
     batch_size: int | None,
     learning_rate: float | None,
     width: int | None,
+    ensemble: int | None,
+    init: Path | None,
     seed: int,
     device: str,
     out: Path | None,
+    calibration: bool,
     resume: bool,
 ) -> None:
     """Train a pose regressor on the embeddings H5 (a file, or a scene's name).
@@ -50,9 +64,12 @@ def train_mlp(
     An interrupted training goes on where it was when the same command is run again. The errors shown are of the scene's
     validation photos, else of its test photos; nothing is chosen by them.
     """
+    from dataclasses import replace
+
     from irploc.encoders.base import EncoderOptions
     from irploc.errors import BadInput
     from irploc.files import check_writable
+    from irploc.retrieval.index import build_index
     from irploc.retrieval.store import EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
@@ -65,23 +82,33 @@ def train_mlp(
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         data = TrainingSet.from_store(store)
+        index = build_index(store) if calibration and init is None else None
         workspace = workspace_of(ctx)
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
-    chosen = recipe(
-        recipe_name,
-        place or place_of(data.poses.centers_m),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        width=width,
-    )
+    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    start: Sequence[Networks] = ()
+    if init is not None:
+        if recipe_name or place or width:
+            raise BadInput("--init keeps the recipe, place and width of its model: leave --recipe, --place and --width out")
+        chosen, start, saved = _continued(init, model, data, changes)
+        if ensemble not in (None, chosen.heads):
+            raise BadInput(f"{init} has {chosen.heads} heads: leave --ensemble out, or train without --init")
+    else:
+        chosen = recipe(
+            recipe_name or "fast", place or place_of(data.poses.centers_m), width=width, heads=ensemble, **changes
+        )
     check_writable(path)
-    options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
+    options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start)
+    heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
     note(
-        f"{model}, recipe {chosen.name} ({chosen.place}), {len(data)} images of {data.embeddings.shape[1]} versions, "
+        f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
         f"{chosen.total_steps(len(data))} steps on {torch_device.type}"
     )
     regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
+    if init is not None:
+        regressor = replace(regressor, calibration=saved)
+    elif index is not None:
+        regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
     save_model(regressor, path)
     checkpoint_path(path).unlink(missing_ok=True)
     last, record = regressor.record["epochs"][-1], regressor.record
@@ -89,6 +116,22 @@ def train_mlp(
         f"{path}: trained in {record['seconds']:.0f} s; {record['monitor']} photos, median "
         f"{last['position_m']:.3f} m {last['rotation_deg']:.2f} deg"
     )
+
+
+def _continued(
+    init: Path, model: str, data: TrainingSet, changes: dict[str, Any]
+) -> tuple[Recipe, Sequence[Networks], Mapping[str, Any] | None]:
+    """The rest of the recipe, the heads and the calibration of a trained model of the same encoder."""
+    from dataclasses import replace
+
+    from irploc.training.modelfile import check_identity, load_model
+    from irploc.training.warm_start import shortened
+
+    trained = load_model(init, method=model)
+    other_photos = {"mapping_fingerprint": trained.identity["mapping_fingerprint"]}  # are what this is for
+    check_identity(trained.identity, {**data.identity, **other_photos}, init)
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(shortened(trained.recipe, len(data)), **given), trained.heads, trained.calibration
 
 
 def _train_with_progress(
@@ -103,15 +146,42 @@ def _train_with_progress(
     from irploc.training.modelfile import PoseRegressor
 
     on_terminal = sys.stderr.isatty()
-    with progress("training", chosen.total_steps(len(data)), "steps", quiet) as bar:
+    with progress("training", chosen.total_steps(len(data)), "steps", quiet) as bar, _interruption_told():
         lines = _Lines(quiet, on_terminal)
-        try:
-            trained = train(data, model, chosen, replace(options, progress=bar, report=lines))
-        except KeyboardInterrupt:
-            note("interrupted; run the same command again to go on")
-            raise
+        trained = train(data, model, chosen, replace(options, progress=bar, report=lines))
     identity = data.identity or {"dimension": data.dimension}
-    return PoseRegressor(model, trained.networks, chosen, options.seed, identity, asdict(trained.record))
+    return PoseRegressor(model, trained.heads, chosen, options.seed, identity, asdict(trained.record))
+
+
+def _calibrated(
+    regressor: PoseRegressor, data: TrainingSet, index: PlaceIndex, options: TrainingOptions, quiet: bool
+) -> PoseRegressor:
+    """The same model with its calibration, unless the place is too small for one."""
+    from dataclasses import replace
+
+    from irploc.estimators.calibrated import calibrate
+    from irploc.estimators.calibration import LEAST_PHOTOS
+    from irploc.progress import progress
+    from irploc.splits import pose_folds
+    from irploc.training.heldout import HeldOut
+
+    if len(data) < LEAST_PHOTOS:
+        note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
+        return regressor
+    place, folds = regressor.recipe.place, pose_folds(data.poses)
+    steps = HeldOut(data, regressor.model, place, options, folds).steps
+    with progress("calibrating", steps, "steps", quiet) as bar, _interruption_told():
+        held_out = HeldOut(data, regressor.model, place, replace(options, progress=bar), folds)
+        return replace(regressor, calibration=calibrate(index, lambda _, fold, rows: held_out.poses(fold, rows)).to_plain())
+
+
+@contextmanager
+def _interruption_told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("interrupted; run the same command again to go on")
+        raise
 
 
 class _Lines:

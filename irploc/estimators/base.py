@@ -57,8 +57,12 @@ class PoseEstimates:
     Attributes:
         poses: NaN rows where ``status`` is ``not_localized``; there is never a fallback pose without a status.
         status: N of ``ok``, ``not_localized``, ``outside_map``.
-        confidence: (N,) in [0, 1]; NaN where the method is not calibrated.
+        confidence: (N,) in [0, 1], the chance that the pose is within 0.25 m and 5 degrees; NaN where nobody knows.
         neighbours: what the method looked at.
+        position_m, rotation_deg: (N,) the errors to expect (as many photos have smaller ones as larger); NaN where nobody
+            knows.
+        spread_m, spread_deg: (N,) how far the heads of an ensemble lie apart, root mean square about their mean; NaN without
+            one.
 
     Raises:
         ValueError: when the columns differ in length.
@@ -68,9 +72,18 @@ class PoseEstimates:
     status: tuple[str, ...]
     confidence: np.ndarray
     neighbours: Neighbours
+    position_m: np.ndarray = None  # type: ignore[assignment]  # NaN for all, see below
+    rotation_deg: np.ndarray = None  # type: ignore[assignment]  # NaN for all, see below
+    spread_m: np.ndarray = None  # type: ignore[assignment]  # NaN for all, see below
+    spread_deg: np.ndarray = None  # type: ignore[assignment]  # NaN for all, see below
 
     def __post_init__(self) -> None:
+        numbers = ("position_m", "rotation_deg", "spread_m", "spread_deg")
+        for name in numbers:
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.poses), np.nan))
         counts = {len(self.poses), len(self.status), len(self.confidence), len(self.neighbours.rows)}
+        counts |= {len(getattr(self, name)) for name in numbers}
         if len(counts) != 1:
             raise ValueError(f"the columns of PoseEstimates differ in length: {sorted(counts)}")
 

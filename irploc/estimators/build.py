@@ -6,12 +6,17 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from irploc.config import options_from_mapping, parse_spec
 from irploc.errors import BadInput, NotFound
-from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator
+from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.calibrated import Calibrated, calibrate
+from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
+from irploc.geometry.poses import Poses
+from irploc.progress import Progress
 from irploc.retrieval.index import PlaceIndex, build_index, load_index
 from irploc.retrieval.store import EmbeddingStore
 from irploc.workspace import Workspace
@@ -42,6 +47,10 @@ class Place:
     def trained(self, methods: Iterable[str]) -> list[str]:
         """Those of the methods whose model is there."""
         return [method for method in methods if self.model_path(method).is_file()]
+
+    def estimator(self, spec: str) -> PoseEstimator:
+        """``build_estimator`` here."""
+        return build_estimator(spec, self)
 
     def shown_neighbours(self, embeddings: np.ndarray, estimates: PoseEstimates) -> Neighbours:
         """The mapping photos to show beside the estimates of (N, D) embeddings: those the method looked at, else the most
@@ -92,7 +101,7 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
     if not method.needs_model:
         if model is not None:
             raise BadInput(f"method {name!r} has no model: leave {model} out, or choose the method it was trained for")
-        return method.build(options, None, place)
+        return _calibrated(name, method, options, place)
     path = model or place.model_path(name)
     if not path.is_file():
         command = method.train_command.format(embeddings=place.store.path)
@@ -100,12 +109,60 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
     return method.build(options, path, place)
 
 
+def methods_without_model() -> dict[str, Method]:
+    """Those that need nothing trained, by name."""
+    return {name: method for name, method in METHODS.items() if not (method.needs_model or method.members)}
+
+
+def calibrations_of(place: Place, progress: Progress) -> dict[str, dict[str, Any]]:
+    """How far every method without a model is to be trusted in a place, as ``PlaceIndex.calibrations`` keeps it.
+
+    Args:
+        progress: takes a step per method.
+    """
+    found = {}
+    for name, method in methods_without_model().items():
+        if len(place.index.frames) >= LEAST_PHOTOS:
+            found[_key(name, method.options())] = _learned(method, method.options(), place).to_plain()
+        progress.advance()
+    return found
+
+
+def _calibrated(name: str, method: Method, options: Any, place: Place) -> PoseEstimator:
+    """A method without a model, with its calibration: the one saved with the index, or one that is learned now."""
+    estimator = method.build(options, None, place)
+    if method.members or len(place.index.frames) < LEAST_PHOTOS:
+        return estimator
+    saved = place.index.calibrations.get(_key(name, options))
+    try:
+        calibration = Calibration.from_plain(saved) if saved is not None else _learned(method, options, place)
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"the calibrations beside the index of {place.name} are damaged: run 'irploc index' again") from None
+    return Calibrated(estimator, calibration, place.index)
+
+
+def _learned(method: Method, options: Any, place: Place) -> Calibration:
+    def answer(smaller: PlaceIndex, number: int, rows: np.ndarray) -> Poses:
+        fitting = options
+        if getattr(options, "k", 0) > len(smaller.frames):
+            fitting = dataclasses.replace(options, k=len(smaller.frames))
+        estimator = method.build(fitting, None, dataclasses.replace(place, index=smaller))
+        return estimator.estimate(Query(place.index.vectors[rows])).poses
+
+    return calibrate(place.index, answer)
+
+
+def _key(name: str, options: Any) -> str:
+    """``bdi:k=25``, whether the options were typed or not."""
+    return name + "".join(f":{key}={value}" for key, value in dataclasses.asdict(options).items())
+
+
 def available_methods(place: Place) -> list[str]:
     """Every method that can answer in this place: closed forms, then those whose model is there.
 
     A default k larger than the number of mapping photos is lowered to it, and the name says so (``bdi:k=12``).
     """
-    closed = [_fitting_spec(name, place) for name, method in METHODS.items() if not (method.needs_model or method.members)]
+    closed = [_fitting_spec(name, place) for name in methods_without_model()]
     trained = [name for name, method in METHODS.items() if method.needs_model and place.model_path(name).is_file()]
     combined = [name for name, method in METHODS.items() if place.trained(method.members)]
     return sorted(closed, key=_closed_order) + trained + combined

@@ -1,15 +1,14 @@
 """Method ``fused``: what ``robust`` interpolates and what the trained regressors say, each weighted by its expected error.
 
-``robust`` predicts its own error e for every photo. A regressor cannot be asked that on the photos it was trained on, but
-two things are known of it: the error r that is left on its own mapping photos, because it smooths, and that a gap in the map
-costs it about what it costs interpolation. Its expected error is taken as (r^2 + e^2)^1/2, and everything is averaged with
-weights 1 / error^2, position and rotation by themselves. Where the map is dense, ``robust`` has nearly all the weight; in
-gaps all count alike, and their errors partly cancel.
+Every member knows what error to expect of each of its answers (``calibration``): a regressor too, since networks like it
+were trained without some of the mapping photos and asked for them. Answers are averaged with weights 1 / error^2, position
+and rotation by themselves.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,15 @@ import numpy as np
 
 from irploc.errors import NotFound
 from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
-from irploc.estimators.robust import Robust
+from irploc.estimators.calibrated import Calibrated, with_judgement
+from irploc.estimators.calibration import Judgement
 from irploc.geometry.averaging import average_quaternions
-from irploc.geometry.poses import Poses, pose_errors
+from irploc.geometry.poses import Poses
 
 if TYPE_CHECKING:
     from irploc.estimators.build import Place
 
 MEMBERS = ("irpnet", "mlp")
-_ASKED = 1000  # mapping photos that a regressor's remaining error is measured on
 
 
 @dataclass(frozen=True)
@@ -33,52 +32,78 @@ class FusedOptions:
     """There is nothing to choose."""
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A regressor and the median errors that are left on its mapping photos."""
-
-    estimator: PoseEstimator
-    position_m: float
-    rotation_deg: float
-
-
 class Fused:
-    """``robust`` and some regressors of the same place.
+    """Several methods of one place, the first of which gives the neighbours.
 
     Args:
-        robust: of the place.
-        regressors: trained on its mapping photos.
-        vectors: (M, D) of the mapping photos.
-        mapped: their poses.
+        members: those that are ``Calibrated`` tell what to expect of them; of another one the mean of theirs is expected.
     """
 
-    def __init__(self, robust: Robust, regressors: list[PoseEstimator], vectors: np.ndarray, mapped: Poses) -> None:
-        self._robust = robust
-        rows = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _ASKED)).round().astype(np.int64))
-        self._members = []
-        for regressor in regressors:
-            errors = pose_errors(regressor.estimate(Query(vectors[rows])).poses, mapped[rows])
-            self._members.append(_Member(regressor, *(float(np.median(part)) for part in errors)))
+    def __init__(self, members: Sequence[PoseEstimator]) -> None:
+        self._members = members
 
     def estimate(self, query: Query) -> PoseEstimates:
-        """One pose per query."""
-        expected, neighbours = self._robust.expect(query.embeddings)
-        answers = [expected.poses, *(member.estimator.estimate(query).poses for member in self._members)]
-        in_position = _weights(expected.position_m, [member.position_m for member in self._members])
-        in_rotation = _weights(expected.rotation_deg, [member.rotation_deg for member in self._members])
-        centers = np.stack([poses.centers_m for poses in answers], axis=1)
-        quats = np.stack([poses.world_from_cam_wxyz for poses in answers], axis=1)
-        fused = Poses(np.einsum("na,nai->ni", in_position, centers), average_quaternions(quats, in_rotation))
-        return PoseEstimates.of_poses(fused, neighbours)
+        """One pose per query, with the confidence and the errors that the members' own make likely."""
+        answers, judgements = [], []
+        for member in self._members:
+            if isinstance(member, Calibrated):
+                estimates, judgement = member.judged(query)
+                judgements.append(judgement)
+            else:
+                estimates = member.estimate(query)
+            answers.append(estimates)
+        known = [isinstance(member, Calibrated) for member in self._members]
+        metres = _expected([judgement.position_m for judgement in judgements], known, len(query))
+        degrees = _expected([judgement.rotation_deg for judgement in judgements], known, len(query))
+        in_position, in_rotation = _weights(metres), _weights(degrees)
+        centers = np.stack([answer.poses.centers_m for answer in answers], axis=1)
+        quats = np.stack([answer.poses.world_from_cam_wxyz for answer in answers], axis=1)
+        poses = Poses(np.einsum("na,nai->ni", in_position, centers), average_quaternions(quats, in_rotation))
+        spread_m, spread_deg = (
+            _widest([answer.spread_m for answer in answers]),
+            _widest([part.spread_deg for part in answers]),
+        )
+        fused = replace(PoseEstimates.of_poses(poses, answers[0].neighbours), spread_m=spread_m, spread_deg=spread_deg)
+        if not judgements:
+            return fused
+        weights = 0.5 * (in_position + in_rotation)[:, known]
+        return with_judgement(
+            fused, _together(judgements, weights, in_position * np.log(metres), in_rotation * np.log(degrees))
+        )
 
 
-def _weights(expected: np.ndarray, remaining: list[float]) -> np.ndarray:
-    """(N, 1 + members), rows summing to one; all alike where the map is too small to expect anything."""
-    floor = 1e-9
-    errors = np.stack([expected, *(np.hypot(expected, value) for value in remaining)], axis=1) + floor
-    weights = np.where(np.isfinite(errors), 1.0 / errors**2, 0.0)
-    weights[~np.isfinite(errors).any(axis=1)] = 1.0
+def _expected(errors: list[np.ndarray], known: list[bool], count: int) -> np.ndarray:
+    """(N, members); ones where no member knows."""
+    if not errors:
+        return np.ones((count, len(known)))
+    given = iter(errors)
+    mean = np.exp(np.mean(np.log(errors), axis=0))
+    return np.stack([next(given) if is_known else mean for is_known in known], axis=1)
+
+
+def _weights(errors: np.ndarray) -> np.ndarray:
+    """(N, members), rows summing to one."""
+    weights = 1.0 / errors**2
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _together(judgements: list[Judgement], weights: np.ndarray, logs_m: np.ndarray, logs_deg: np.ndarray) -> Judgement:
+    """Weighted means of log-odds and of logarithms of errors; the members' mistakes are alike, so that averaging them hardly
+    makes errors smaller."""
+    chances = np.stack([judgement.confidence for judgement in judgements], axis=1).clip(1e-9, 1.0 - 1e-9)
+    odds = (weights * np.log(chances / (1.0 - chances))).sum(axis=1) / weights.sum(axis=1)
+    return Judgement(
+        confidence=1.0 / (1.0 + np.exp(-odds)),
+        position_m=np.exp(logs_m.sum(axis=1)),
+        rotation_deg=np.exp(logs_deg.sum(axis=1)),
+        refused=np.all([judgement.refused for judgement in judgements], axis=0),
+    )
+
+
+def _widest(spreads: list[np.ndarray]) -> np.ndarray:
+    """(N,) of any ensemble among the members; NaN without one."""
+    columns = np.stack(spreads)
+    return np.where(np.isnan(columns).all(axis=0), np.nan, np.nan_to_num(columns).max(axis=0))
 
 
 def _fused(options: FusedOptions, model_path: Path | None, place: Place) -> Fused:
@@ -86,8 +111,7 @@ def _fused(options: FusedOptions, model_path: Path | None, place: Place) -> Fuse
     if not trained:
         command = METHODS.get(MEMBERS[0]).train_command.format(embeddings=place.store.path)
         raise NotFound(f"no model for fused in {place.model_path(MEMBERS[0]).parent}: train one with '{command}'")
-    regressors = [METHODS.get(name).build(METHODS.get(name).options(), place.model_path(name), place) for name in trained]
-    return Fused(Robust(place.index), regressors, place.index.vectors, place.index.frames.poses)
+    return Fused([place.estimator(name) for name in ("robust", *trained)])
 
 
 METHODS.register("fused")(

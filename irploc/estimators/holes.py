@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from irploc.estimators.neighbourhoods import SIZES, look
 from irploc.geometry.poses import Poses, pose_errors
+from irploc.splits import pose_distances
 
 HOLES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 ASKED = 200  # mapping photos, drawn at random, that are asked for
 LEAST_PHOTOS = 12  # with fewer there is nothing to learn from
 _PENALTY = 3.0
-_TINY = 1e-4  # metres and radians; smaller differences between poses are rounding
 _CLIP = 3.0  # standard deviations: no extrapolation beyond
 
 
@@ -36,7 +35,7 @@ def simulate(vectors: np.ndarray, poses: Poses, seed: int = 0) -> Samples:
     """Asks for mapping photos (M, D) with holes cut around them; M must be at least ``LEAST_PHOTOS``."""
     count = len(vectors)
     asked = np.sort(np.random.default_rng(seed).permutation(count)[:ASKED])
-    close = _first(_pose_distances(poses, asked), HOLES[-1] + 1)
+    close = _first(pose_distances(poses, asked), HOLES[-1] + 1)
     similarities = vectors[asked] @ vectors.T
     similarities[np.arange(len(asked)), asked] = -np.inf
     similar = _first(-similarities, SIZES[-1] + HOLES[-1] + 2)
@@ -90,11 +89,3 @@ def _first(values: np.ndarray, count: int) -> np.ndarray:
     found = np.argpartition(values, count - 1, axis=1)[:, :count]
     order = np.argsort(np.take_along_axis(values, found, axis=1), axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1)
-
-
-def _pose_distances(poses: Poses, asked: np.ndarray) -> np.ndarray:
-    """(A, M): metres and radians between photos, each as a share of its median."""
-    metres = cdist(poses.centers_m[asked], poses.centers_m)
-    products = poses.world_from_cam_wxyz[asked] @ poses.world_from_cam_wxyz.T
-    radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
-    return np.asarray(metres / max(float(np.median(metres)), _TINY) + radians / max(float(np.median(radians)), _TINY))

@@ -6,12 +6,15 @@ other one, ``mlp`` both from one network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irploc.estimators.base import METHODS, Method, PoseEstimates, Query
+from irploc.errors import BadInput
+from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.calibrated import Calibrated
+from irploc.estimators.calibration import Calibration
 from irploc.training.dataset import identity_of
 from irploc.training.modelfile import PoseRegressor, load_model
 
@@ -35,12 +38,24 @@ class RegressorEstimator:
         self.regressor = regressor
 
     def estimate(self, query: Query) -> PoseEstimates:
-        """One pose per query; the confidence is NaN, since regressors are not calibrated."""
-        return PoseEstimates.of_poses(self.regressor.poses(query.embeddings))
+        """One pose per query, and the spread of the heads where there are several."""
+        poses, spread_m, spread_deg = self.regressor.poses_and_spread(query.embeddings)
+        estimates = PoseEstimates.of_poses(poses)
+        if len(self.regressor.heads) == 1:
+            return estimates
+        return replace(estimates, spread_m=spread_m, spread_deg=spread_deg)
 
 
-def _build(method: str, options: RegressorOptions, model_path: Path | None, place: Place) -> RegressorEstimator:
-    return RegressorEstimator(load_model(model_path or place.model_path(method), identity_of(place.store), method))
+def _build(method: str, options: RegressorOptions, model_path: Path | None, place: Place) -> PoseEstimator:
+    path = model_path or place.model_path(method)
+    regressor = load_model(path, identity_of(place.store), method)
+    estimator = RegressorEstimator(regressor)
+    if regressor.calibration is None:
+        return estimator
+    try:
+        return Calibrated(estimator, Calibration.from_plain(regressor.calibration), place.index)
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"{path} is damaged: its calibration cannot be read; train again") from None
 
 
 for _name, _summary in (

@@ -13,7 +13,6 @@ from irploc.estimators.base import PoseEstimates
 from irploc.evaluation.place import units_note
 from irploc.evaluation.pose_files import NamedPoses, read_pose_file
 from irploc.evaluation.results import Evaluation, MethodResult
-from irploc.evaluation.scores import score_poses
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames, Scene
 
@@ -45,7 +44,7 @@ def evaluate_pose_files(predictions: Sequence[Path], truth: Scene | NamedPoses, 
         if not poses.valid.any():
             raise BadInput(f"{path}: none of its images is in the {split} split of {where}")
         notes += _notes(path, len(named), poses)
-        results[method] = MethodResult(PoseEstimates.of_poses(poses), score_poses(poses, queries.poses))
+        results[method] = MethodResult.measured(PoseEstimates.of_poses(poses), queries.poses)
     return Evaluation(
         scene=truth.name if isinstance(truth, Scene) else truth.path.stem,
         ground_truth=truth.ground_truth if isinstance(truth, Scene) else str(truth.path),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from irploc.estimators.base import PoseEstimates, PoseEstimator, Query
+from irploc.evaluation.confidence import Reliability, reliability
 from irploc.evaluation.scores import Scores, score_poses
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames
@@ -15,10 +16,24 @@ from irploc.scene import Frames
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's answers to all queries of an ``Evaluation``, and what they are worth."""
+    """One method's answers to all queries of an ``Evaluation``, and what they are worth.
+
+    Attributes:
+        reliability: of the confidence; None where the method has none.
+    """
 
     estimates: PoseEstimates
     scores: Scores
+    reliability: Reliability | None = None
+
+    @classmethod
+    def measured(cls, estimates: PoseEstimates, true: Poses, seconds_per_image: float | None = None) -> MethodResult:
+        """The answers compared with the truth."""
+        return cls(estimates, score_poses(estimates.poses, true, seconds_per_image), reliability(estimates, true))
+
+    def to_json(self) -> dict[str, Any]:
+        """Scores, and under ``confidence`` what the confidence is worth; None where a value is unknown or infinite."""
+        return {**self.scores.to_json(), "confidence": None if self.reliability is None else self.reliability.to_json()}
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class Evaluation:
             "n_train": self.n_train,
             "n_test": len(self.queries),
             "encoder": self.encoder,
-            "results": {method: result.scores.to_json() for method, result in self.results.items()},
+            "results": {method: result.to_json() for method, result in self.results.items()},
         }
 
 
@@ -84,5 +99,5 @@ def evaluate_methods(estimators: Mapping[str, PoseEstimator], query: Query, true
         started = time.perf_counter()
         estimates = estimator.estimate(query)
         seconds = time.perf_counter() - started
-        results[method] = MethodResult(estimates, score_poses(estimates.poses, true, seconds / max(len(true), 1)))
+        results[method] = MethodResult.measured(estimates, true, seconds / max(len(true), 1))
     return results

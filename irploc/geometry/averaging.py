@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from irploc.geometry.poses import Poses
+from irploc.geometry.poses import Poses, pose_errors
 
 
 def average_quaternions(quats_wxyz: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -34,3 +36,20 @@ def average_poses(poses: Poses, neighbours: np.ndarray, weights: np.ndarray) -> 
     """
     centers_m = np.einsum("nk,nki->ni", weights, poses.centers_m[neighbours])
     return Poses(centers_m, average_quaternions(poses.world_from_cam_wxyz[neighbours], weights))
+
+
+def mean_poses(answers: Sequence[Poses]) -> tuple[Poses, np.ndarray, np.ndarray]:
+    """The mean of several answers to the same N queries, none missing, and how far apart they are.
+
+    Returns:
+        N poses, and the root mean square distances (N,) of the answers from them, in metres and in degrees.
+    """
+    if len(answers) == 1:
+        return answers[0], np.zeros(len(answers[0])), np.zeros(len(answers[0]))
+    centers = np.stack([poses.centers_m for poses in answers], axis=1)
+    quats = np.stack([poses.world_from_cam_wxyz for poses in answers], axis=1)
+    equal = np.full(quats.shape[:2], 1.0 / len(answers))
+    mean = Poses(centers.mean(axis=1), average_quaternions(quats, equal))
+    errors = [pose_errors(poses, mean) for poses in answers]
+    spread_m, spread_deg = (np.sqrt(np.mean(np.square(part), axis=0)) for part in zip(*errors, strict=True))
+    return mean, spread_m, spread_deg

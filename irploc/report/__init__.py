@@ -1,6 +1,16 @@
 """An ``Evaluation`` for people: table, Markdown and one self-contained page."""
 
 from irploc.report.page import render_page, write_page
-from irploc.report.table import Table, describe, markdown, notes, plain_text, summary_table
+from irploc.report.table import Table, confidence_table, describe, markdown, notes, plain_text, summary_table
 
-__all__ = ["Table", "describe", "markdown", "notes", "plain_text", "render_page", "summary_table", "write_page"]
+__all__ = [
+    "Table",
+    "confidence_table",
+    "describe",
+    "markdown",
+    "notes",
+    "plain_text",
+    "render_page",
+    "summary_table",
+    "write_page",
+]

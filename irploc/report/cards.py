@@ -48,11 +48,23 @@ def _card(
     status = result.estimates.status[row]
     if math.isfinite(metres) and status != "ok":
         verdict += f" ({escape(status.replace('_', ' '))})"
-    figure = _figure("query", thumbnails.element(path, name), f"{verdict}<br><span>{escape(name)}</span>")
+    words = f"{verdict}<br>{_announced(result, row)}<span>{escape(name)}</span>"
+    figure = _figure("query", thumbnails.element(path, name), words)
     if not _has_neighbours(evaluation, result):
         return f'<article class="card">{figure}</article>'
     neighbours = _neighbours(evaluation, result, row, thumbnails)
     return f'<article class="card">{figure}<div class="neighbours">{neighbours}</div></article>'
+
+
+def _announced(result: MethodResult, row: int) -> str:
+    """What the method itself says of its answer; nothing where it is not calibrated."""
+    answers = result.estimates
+    if math.isnan(answers.confidence[row]):
+        return ""
+    expected = ""
+    if math.isfinite(answers.position_m[row]):
+        expected = f"<br>expected {_length(answers.position_m[row])}, {answers.rotation_deg[row]:.1f}°"
+    return f"confidence {answers.confidence[row]:.2f}{expected}<br>"
 
 
 def _has_neighbours(evaluation: Evaluation, result: MethodResult) -> bool:

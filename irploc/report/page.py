@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from irploc.evaluation import RECALL_THRESHOLDS, Evaluation
+from irploc.evaluation import RECALL_THRESHOLDS, Evaluation, calibration_curve, kept_curve
 from irploc.files import write_text
 from irploc.geometry.poses import pose_errors
 from irploc.progress import progress
@@ -16,10 +16,32 @@ from irploc.report import plots
 from irploc.report.cards import cards_each, query_cards
 from irploc.report.photos import Thumbnails
 from irploc.report.style import CSS, SCRIPT
-from irploc.report.table import CONTEXT_NOTE, POSITION, ROTATION, notes, summary_table
+from irploc.report.table import (
+    AREA_NOTE,
+    CONFIDENCE_NOTE,
+    CONTEXT_NOTE,
+    POSITION,
+    ROTATION,
+    Table,
+    confidence_table,
+    notes,
+    summary_table,
+)
 
 MAX_BYTES = 8_000_000
 _TEXT_BYTES = 500_000  # room for tables, curves and captions
+_COLUMNS_NOTE = (
+    "Good: within 0.25 m and 5°. Announced: the mean confidence. Calibration error: how far the two are apart, on average "
+    "over ten groups of like confidence. Expected within ×2: answers whose position error is between half and twice the one "
+    "expected. A dash: the method has no confidence, or it refused half of the photos."
+)
+_KEPT_NOTE = (
+    "Each curve: the median error of the photos kept; a confidence that tells good answers from bad rises to the right."
+)
+_DIAGRAM_NOTE = (
+    "Each dot: a tenth of the photos, grouped by confidence. On the dashed line as many answers are good as announced; "
+    "below it the method is too sure of itself, above it too modest."
+)
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -41,6 +63,7 @@ $chips
 <h2>How large are the errors?</h2>
 <div class="pair">$curves</div>
 <p class="quiet">Each curve: the share of queries with at most this error. Dotted lines: the thresholds of the table.</p>
+$confidence
 $panels
 <h2>Where the numbers come from</h2>
 <dl>$provenance</dl>
@@ -77,9 +100,10 @@ def render_page(evaluation: Evaluation, quiet: bool = False, max_bytes: int = MA
         scene=escape(evaluation.scene),
         facts=escape(_facts(evaluation)),
         headline=_headline(evaluation),
-        table=_table(evaluation),
+        table=_table(summary_table(evaluation)),
         notes="".join(f"<p>{escape(note)}</p>" for note in [*notes(evaluation), CONTEXT_NOTE]),
         curves=_curves(evaluation),
+        confidence=_confidence(evaluation),
         chips=_chips(evaluation),
         panels="\n".join(panels),
         provenance=_provenance(evaluation),
@@ -97,12 +121,13 @@ def _facts(evaluation: Evaluation) -> str:
 def _headline(evaluation: Evaluation) -> str:
     """The best median errors in one sentence, with the digits of the table."""
     methods = list(evaluation.results)
-    scores = [result.scores for result in evaluation.results.values()]
+    results = list(evaluation.results.values())
+    scores = [result.scores for result in results]
     near = min(range(len(scores)), key=lambda row: scores[row].median_position_m)
     turned = min(range(len(scores)), key=lambda row: scores[row].median_rotation_deg)
     if not math.isfinite(scores[near].median_position_m):
         return '<p class="lead">No method localized half of the queries.</p>'
-    metres, degrees = POSITION.cells(scores)[near], ROTATION.cells(scores)[turned]
+    metres, degrees = POSITION.cells(results)[near], ROTATION.cells(results)[turned]
     if near == turned:
         return (
             f'<p class="lead">Best median errors: <b>{metres} m</b> and <b>{degrees}°</b> with {escape(methods[near])}.</p>'
@@ -111,8 +136,7 @@ def _headline(evaluation: Evaluation) -> str:
     return f'<p class="lead">Best median errors: {position}, <b>{degrees}°</b> with {escape(methods[turned])}.</p>'
 
 
-def _table(evaluation: Evaluation) -> str:
-    table = summary_table(evaluation)
+def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(first)}<br>{escape(second)}</th>' for first, second in table.headings)
     body = []
     for row, cells in enumerate(table.rows):
@@ -143,6 +167,38 @@ def _curves(evaluation: Evaluation) -> str:
     marks_deg = sorted({degrees for _, degrees in RECALL_THRESHOLDS.values()})
     return _plot(plots.cumulative_curves(position, "m", marks_m, "position")) + _plot(
         plots.cumulative_curves(rotation, "°", marks_deg, "rotation")
+    )
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    """The section on what the confidence is worth; nothing where no method has any."""
+    table = confidence_table(evaluation)
+    if table is None:
+        return ""
+    answers, true = [result.estimates for result in evaluation.results.values()], evaluation.queries.poses
+    kept = [kept_curve(estimates, true) for estimates in answers]
+    curves = _plot(plots.kept_curves(kept, "m", "kept-m")) + _plot(plots.kept_curves(kept, "°", "kept-deg"))
+    diagram = _plot(plots.reliability_curves([calibration_curve(estimates, true) for estimates in answers], "reliability"))
+    return f"""<h2>Confidence</h2>
+<p>{CONFIDENCE_NOTE}</p>
+<div class="scroll">{_table(table)}</div>
+<div class="notes"><p>{_COLUMNS_NOTE} {AREA_NOTE}</p></div>
+<h3>Keeping the answers a method is sure of</h3>
+<div class="pair">{curves}</div>
+<p class="quiet">{_KEPT_NOTE} {escape(_refused(evaluation))}</p>
+<h3>Does the confidence come true?</h3>
+<div class="pair">{diagram}<p class="quiet">{_DIAGRAM_NOTE}</p></div>"""
+
+
+def _refused(evaluation: Evaluation) -> str:
+    """A sentence: how many photos each calibrated method refused."""
+    known = {method: result.scores for method, result in evaluation.results.items() if result.reliability is not None}
+    counts = [f"{method} {scores.n_not_localized}" for method, scores in known.items() if scores.n_not_localized]
+    if not counts:
+        return "No photo was refused."
+    return (
+        f"Photos refused, of {len(evaluation.queries)}: {', '.join(counts)}. They have confidence 0 and count as infinitely "
+        "far away; a curve ends where they are half of the photos kept."
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irploc.evaluation import KeptCurve
 from irploc.geometry.poses import Poses
 from irploc.report.order import even_sample, timeline
 from irploc.scene import Frames
@@ -71,6 +72,47 @@ def cumulative_curves(errors: Sequence[np.ndarray], unit: str, marks: Sequence[f
     if not len(finite):
         _centred(axes, "no query was localized")
     return _svg(figure, name, f"Cumulative {'position' if unit == 'm' else 'rotation'} error of all methods")
+
+
+def kept_curves(curves: Sequence[KeptCurve | None], unit: str, name: str) -> str:
+    """Median error of the most confident answers against how many of all photos they are, a curve per method, as SVG.
+
+    Args:
+        curves: per method; None draws nothing, so does an infinite median.
+        unit: ``m`` or ``°``.
+        name: as in ``cumulative_curves``.
+    """
+    figure, axes = _figure(5.0, 3.3)
+    for row, curve in enumerate(curves):
+        if curve is not None:
+            errors = curve.position_m if unit == "m" else curve.rotation_deg
+            known = np.isfinite(errors)
+            _line(axes, 100 * curve.shares[known], errors[known], row)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(bottom=0)
+    what = "position" if unit == "m" else "rotation"
+    axes.set_xlabel("photos kept (%), the most confident first")
+    axes.set_ylabel(f"median {what} error of those kept ({unit})")
+    return _svg(figure, name, f"Median {what} error against the share of photos kept, most confident first")
+
+
+def reliability_curves(curves: Sequence[tuple[np.ndarray, np.ndarray] | None], name: str) -> str:
+    """Share of good answers against the confidence announced, a curve per method, as SVG.
+
+    Args:
+        curves: per method (G,) confidences and (G,) shares; None draws nothing.
+        name: as in ``cumulative_curves``.
+    """
+    figure, axes = _figure(5.0, 4.2)
+    axes.plot([0, 100], [0, 100], color=_INK, alpha=0.5, linewidth=0.7, linestyle=(0, (4, 3)))
+    for row, curve in enumerate(curves):
+        if curve is not None:
+            _line(axes, 100 * curve[0], 100 * curve[1], row, marker="o")
+    axes.set_xlim(-1, 101)
+    axes.set_ylim(-1, 101)
+    axes.set_xlabel("confidence announced (%)")
+    axes.set_ylabel("answers within 0.25 m and 5° (%)")
+    return _svg(figure, name, "Share of good answers against announced confidence")
 
 
 def top_view(estimated: Poses, queries: Frames, mapping: Frames | None, method: int, name: str) -> tuple[str, str]:
@@ -194,6 +236,20 @@ def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, Axes]:
         for side, spine in axes.spines.items():
             spine.set(color=_INK, linewidth=0.6, alpha=0.5, visible=side in ("left", "bottom"))
     return figure, figure.axes[0]
+
+
+def _line(axes: Axes, x: np.ndarray, y: np.ndarray, method: int, marker: str = "") -> None:
+    """The line of the method in this row of the table; a single point becomes a dot."""
+    axes.plot(
+        x,
+        y,
+        color=colour_of(method),
+        linestyle=dash_of(method),
+        linewidth=1.5,
+        marker=marker or ("o" if len(x) == 1 else None),
+        markersize=3.5,
+        gid=f"curve-{method}",
+    )
 
 
 def _plain_log_ticks(axis: Axis) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from irploc.evaluation import RECALL_THRESHOLDS, Evaluation, Scores
+from irploc.evaluation import RECALL_THRESHOLDS, Evaluation, MethodResult, Reliability
 
 TIME_NOTE = "Time is the method's own, from stored embeddings; encoding the photo comes on top."
 MISSING_NOTE = (
@@ -20,41 +20,49 @@ CONTEXT_NOTE = (
     "2023) 0.028 m, 0.93°; hloc with SuperPoint and SuperGlue (Sarlin et al., CVPR 2019 and 2020) 0.03 m, 1.09°. "
     "They were not measured here."
 )
+CONFIDENCE_NOTE = (
+    "Confidence is the chance, as a method announces it, that its answer is within 0.25 m and 5° of the truth (in a scene "
+    "without metric scale, 0.25 of its units). It was learned on mapping photos held out of the map, never on these queries."
+)
+AREA_NOTE = (
+    "Error kept: the area under the curve of median error against share of photos kept, the most confident first; 100 % "
+    "is what keeping photos at random would leave, and best kept what keeping them in order of their true errors would."
+)
 UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table: its heading in two lines and what it shows of ``Scores``."""
+    """One column of the table: its heading in two lines and what it shows of a ``MethodResult``."""
 
     heading: tuple[str, str]
-    value: Callable[[Scores], float | None]
+    value: Callable[[MethodResult], float | None]
     higher_is_better: bool = False
     percent: bool = False
     fine: bool = False  # one more digit where values are small
     secondary: bool = False  # goes first where there is little room
     marked: bool = True  # whether the best value stands out
 
-    def cells(self, scores: list[Scores]) -> list[str]:
+    def cells(self, results: list[MethodResult]) -> list[str]:
         """The column as text, all with the same number of decimals."""
-        values = [self.value(score) for score in scores]
-        digits = self._digits(values, scores)
+        values = [self.value(result) for result in results]
+        digits = self._digits(values, results)
         return [_text(value, 100.0 if self.percent else 1.0, digits) for value in values]
 
-    def best(self, scores: list[Scores]) -> set[int]:
+    def best(self, results: list[MethodResult]) -> set[int]:
         """The rows that show the best value; none where there is nothing to compare."""
-        shown = self.cells(scores)
-        values = [self.value(score) for score in scores]
+        shown = self.cells(results)
+        values = [self.value(result) for result in results]
         finite = [value for value in values if value is not None and math.isfinite(value)]
-        if not self.marked or len(scores) < 2 or not finite or len(set(shown)) == 1:
+        if not self.marked or len(results) < 2 or not finite or len(set(shown)) == 1:
             return set()
         best = max(finite) if self.higher_is_better else min(finite)
         mark = shown[values.index(best)]
         return {row for row, text in enumerate(shown) if text == mark}
 
-    def _digits(self, values: list[float | None], scores: list[Scores]) -> int:
+    def _digits(self, values: list[float | None], results: list[MethodResult]) -> int:
         if self.percent:
-            return 1 if max(score.n for score in scores) <= 1000 else 2
+            return 1 if max(result.scores.n for result in results) <= 1000 else 2
         finite = [value for value in values if value is not None and math.isfinite(value)]
         limit = 1.0 if self.heading[1] == "°" else 0.1
         base = 3 if self.heading[1] == "m" else 2
@@ -64,19 +72,51 @@ class Column:
 def _recall_column(name: str) -> Column:
     metres, degrees = RECALL_THRESHOLDS[name]
     distance = f"{100 * metres:g}cm" if metres < 1 else f"{metres:g}m"
-    return Column((f"≤{distance}", f"{degrees:g}° %"), lambda s: s.recall[name], higher_is_better=True, percent=True)
+    return Column((f"≤{distance}", f"{degrees:g}° %"), lambda r: r.scores.recall[name], higher_is_better=True, percent=True)
 
 
-POSITION = Column(("median", "m"), lambda s: s.median_position_m, fine=True)
-ROTATION = Column(("median", "°"), lambda s: s.median_rotation_deg, fine=True)
+def _milliseconds(result: MethodResult) -> float | None:
+    seconds = result.scores.seconds_per_image
+    return None if seconds is None else 1000 * seconds
+
+
+def _confidence_column(
+    heading: tuple[str, str],
+    value: Callable[[Reliability], float | None],
+    higher_is_better: bool = False,
+    marked: bool = True,
+) -> Column:
+    def known(result: MethodResult) -> float | None:
+        found = None if result.reliability is None else value(result.reliability)
+        return found if found is not None and math.isfinite(found) else None
+
+    return Column(heading, known, higher_is_better, percent=True, marked=marked)
+
+
+def _share(area: float, blind: float) -> float | None:
+    return area / blind if math.isfinite(blind) and blind > 0 else None
+
+
+POSITION = Column(("median", "m"), lambda r: r.scores.median_position_m, fine=True)
+ROTATION = Column(("median", "°"), lambda r: r.scores.median_rotation_deg, fine=True)
 COLUMNS: tuple[Column, ...] = (
     POSITION,
     ROTATION,
-    Column(("mean", "m"), lambda s: s.mean_position_m, fine=True, secondary=True),
-    Column(("mean", "°"), lambda s: s.mean_rotation_deg, fine=True, secondary=True),
+    Column(("mean", "m"), lambda r: r.scores.mean_position_m, fine=True, secondary=True),
+    Column(("mean", "°"), lambda r: r.scores.mean_rotation_deg, fine=True, secondary=True),
     *(_recall_column(name) for name in RECALL_THRESHOLDS),
-    Column(("not loc-", "alized"), lambda s: s.n_not_localized, marked=False),
-    Column(("ms per", "image"), lambda s: None if s.seconds_per_image is None else 1000 * s.seconds_per_image),
+    Column(("not loc-", "alized"), lambda r: r.scores.n_not_localized, marked=False),
+    Column(("ms per", "image"), _milliseconds),
+)
+CONFIDENCE_COLUMNS: tuple[Column, ...] = (
+    _confidence_column(("good", "%"), lambda r: r.good, marked=False),
+    _confidence_column(("announced", "%"), lambda r: r.mean_confidence, marked=False),
+    _confidence_column(("calibration", "error %"), lambda r: r.calibration_error),
+    _confidence_column(("error kept", "(m) %"), lambda r: _share(r.area_m, r.blind_area_m), marked=False),
+    _confidence_column(("best kept", "(m) %"), lambda r: _share(r.best_area_m, r.blind_area_m), marked=False),
+    _confidence_column(("error kept", "(°) %"), lambda r: _share(r.area_deg, r.blind_area_deg), marked=False),
+    _confidence_column(("best kept", "(°) %"), lambda r: _share(r.best_area_deg, r.blind_area_deg), marked=False),
+    _confidence_column(("expected", "within ×2 %"), lambda r: r.expected_within_2, higher_is_better=True),
 )
 
 
@@ -99,14 +139,25 @@ class Table:
 
 def summary_table(evaluation: Evaluation) -> Table:
     """The methods of an evaluation side by side; columns that nobody knows anything of are left out."""
-    scores = [result.scores for result in evaluation.results.values()]
-    headings, rows = [("method", "")], [[method] for method in evaluation.results]
+    return _table(evaluation.results, COLUMNS)
+
+
+def confidence_table(evaluation: Evaluation) -> Table | None:
+    """What the confidence of the methods is worth; None where no method has any."""
+    if all(result.reliability is None for result in evaluation.results.values()):
+        return None
+    return _table(evaluation.results, CONFIDENCE_COLUMNS)
+
+
+def _table(by_method: Mapping[str, MethodResult], columns: tuple[Column, ...]) -> Table:
+    results = list(by_method.values())
+    headings, rows = [("method", "")], [[method] for method in by_method]
     best, secondary = set(), set()
-    for column in COLUMNS:
-        cells = column.cells(scores)
+    for column in columns:
+        cells = column.cells(results)
         if all(cell == UNKNOWN for cell in cells):
             continue
-        best |= {(row, len(headings)) for row in column.best(scores)}
+        best |= {(row, len(headings)) for row in column.best(results)}
         secondary |= {len(headings)} if column.secondary else set()
         headings.append(column.heading)
         for row, cell in zip(rows, cells, strict=True):
@@ -140,18 +191,30 @@ def _padded(cell: str, width: int, left: bool, mark: Callable[[str], str]) -> st
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """A Markdown document: what was measured, the table with the best values bold, and the notes."""
-    table = summary_table(evaluation)
-    lines = [f"# {_escaped(evaluation.scene)}", "", _escaped(describe(evaluation)), ""]
-    lines.append("| " + " | ".join(" ".join(filter(None, heading)).replace("- ", "") for heading in table.headings) + " |")
-    lines.append("|---" + "|--:" * (len(table.headings) - 1) + "|")
+    """A Markdown document: what was measured, the tables with the best values bold, and the notes."""
+    lines = [
+        f"# {_escaped(evaluation.scene)}",
+        "",
+        _escaped(describe(evaluation)),
+        "",
+        *_markdown(summary_table(evaluation)),
+    ]
+    lines += ["", *(f"- {_escaped(note)}" for note in [*notes(evaluation), CONTEXT_NOTE])]
+    lines += [f"- {name}: {_escaped(value)}" for name, value in evaluation.provenance.items()]
+    table = confidence_table(evaluation)
+    if table:
+        lines += ["", "## Confidence", "", _escaped(CONFIDENCE_NOTE), "", *_markdown(table), "", _escaped(AREA_NOTE)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(table: Table) -> list[str]:
+    headings = [" ".join(filter(None, heading)).replace("- ", "") for heading in table.headings]
+    lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
     for row, cells in enumerate(table.rows):
         shown = [f"`{cells[0].replace('|', chr(92) + '|')}`"]
         shown += [f"**{cell}**" if (row, column) in table.best else cell for column, cell in enumerate(cells)][1:]
         lines.append("| " + " | ".join(shown) + " |")
-    lines += ["", *(f"- {_escaped(note)}" for note in [*notes(evaluation), CONTEXT_NOTE])]
-    lines += [f"- {name}: {_escaped(value)}" for name, value in evaluation.provenance.items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def describe(evaluation: Evaluation) -> str:

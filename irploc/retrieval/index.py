@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ class PlaceIndex:
         vectors: (M, D) float32 unit vectors, exact whatever the kind of index.
         faiss_index: over them, inner product.
         kind: flat, ivfpq or hnsw.
+        calibrations: what was saved beside it about how far methods are to be trusted here, by method; see
+            ``estimators.calibration``.
     """
 
     frames: Frames
     vectors: np.ndarray
     faiss_index: Any
     kind: str
+    calibrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k most similar mapping photos of each query, best first.
@@ -65,6 +69,11 @@ class PlaceIndex:
         starts = range(0, max(len(queries), 1), _CHUNK)  # bounds the memory for the gathered candidates
         parts = [self._search_and_rerank(queries[start : start + _CHUNK], k) for start in starts]
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([similarities for _, similarities in parts])
+
+    def without(self, taken: np.ndarray) -> PlaceIndex:
+        """A flat index over the photos outside a mask (M,); nothing is calibrated for it."""
+        vectors = np.ascontiguousarray(self.vectors[~taken])
+        return PlaceIndex(self.frames[~taken], vectors, _new_faiss_index(vectors, "flat"), "flat")
 
     def _search_and_rerank(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """More candidates than asked for, put in order by their exact similarity."""
@@ -118,6 +127,7 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "images": len(index.frames),
         "dimension": header.dimension,
         "content_sha256": _fingerprint(index),
+        "calibrations": {name: dict(values) for name, values in index.calibrations.items()},
     }
     with replacing(sidecar) as temporary_sidecar, replacing(path) as temporary:
         with runtime_errors_of_the_disk():
@@ -149,7 +159,8 @@ def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
     except RuntimeError:
         raise damaged from None
     rows = store.frames.splits == "train"
-    index = PlaceIndex(store.frames[rows], np.ascontiguousarray(store.vectors(rows)), faiss_index, content["kind"])
+    vectors, calibrations = np.ascontiguousarray(store.vectors(rows)), content.get("calibrations", {})
+    index = PlaceIndex(store.frames[rows], vectors, faiss_index, content["kind"], calibrations)
     if content.get("content_sha256") != _fingerprint(index) or faiss_index.ntotal != len(index.frames):
         raise Mismatch(f"{path} indexes other images than {store.path} holds: run 'irploc index {store.path}' again")
     return index

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from irploc.geometry.averaging import mean_poses
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.training.dataset import TrainingSet
 from irploc.training.losses import Outputs
@@ -17,6 +18,7 @@ from irploc.training.teacher import Teacher
 
 SETUP = 2**40  # the "step" whose generator makes maps and first weights
 _ORDER = 2**41  # added to an epoch: its order of images
+_HEAD = 2**42  # times the number of a head: its own draws
 
 
 def seeded(seed: int, number: int) -> int:
@@ -37,9 +39,11 @@ class Watched:
     embeddings: torch.Tensor
     poses: Poses
 
-    def median_errors(self, outputs: Outputs) -> dict[str, float]:
-        """Median ``position_m`` and ``rotation_deg`` of outputs for these photos, in metres and as quaternions."""
-        position_m, rotation_deg = pose_errors(poses_of(outputs[POSITION], outputs[ORIENTATION]), self.poses)
+    def median_errors(self, answers: list[Outputs]) -> dict[str, float]:
+        """Median ``position_m`` and ``rotation_deg`` of the mean pose of some heads, whose outputs are in metres and as
+        quaternions."""
+        poses = [poses_of(outputs[POSITION], outputs[ORIENTATION]) for outputs in answers]
+        position_m, rotation_deg = pose_errors(mean_poses(poses)[0], self.poses)
         return {"position_m": float(np.median(position_m)), "rotation_deg": float(np.median(rotation_deg))}
 
 
@@ -57,7 +61,7 @@ class Batches:
 
     def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._orders: dict[int, tuple[int, torch.Tensor]] = {}  # by head: the epoch and its order of images
         self.embeddings = torch.from_numpy(np.ascontiguousarray(data.embeddings)).to(device)
         targets = {name: values.to(device) for name, values in targets_of(data.poses, recipe.standardize).items()}
         self.target_map = TargetMap.fit(targets) if recipe.standardize else TargetMap.identity()
@@ -77,9 +81,14 @@ class Batches:
         self.watched = Watched(watched.name, vectors, watched.poses)
 
     def draw(self, step: int) -> tuple[torch.Tensor, Outputs]:
-        """The batch of one step: (B, R) float32 embeddings and their targets."""
-        recipe, generator = self._recipe, generator_for(self._seed, step, self._device)
-        images = self._images_of(step)
+        """The batch of one step: (E, B, R) float32 embeddings and their targets (E, B, p), anew for each of E heads."""
+        drawn = [self._draw(step, head) for head in range(self._recipe.heads)]
+        targets = {name: torch.stack([part[name] for _, part in drawn]) for name in self.targets}
+        return torch.stack([embeddings for embeddings, _ in drawn]), targets
+
+    def _draw(self, step: int, head: int) -> tuple[torch.Tensor, Outputs]:
+        recipe, generator = self._recipe, generator_for(self._seed, head * _HEAD + step, self._device)
+        images = self._images_of(step, head)
         embeddings = self._versions(images, generator)
         targets = {name: values[images] for name, values in self.targets.items()}
         if recipe.blend:
@@ -97,16 +106,16 @@ class Batches:
             targets = {name: torch.lerp(values, answers[name], shares[name]) for name, values in targets.items()}
         return embeddings, targets
 
-    def _images_of(self, step: int) -> torch.Tensor:
+    def _images_of(self, step: int, head: int) -> torch.Tensor:
         """Row numbers: each image once per epoch, in an order of its own; more draws fill the last batch."""
         size, count = self._recipe.batch_size, len(self.embeddings)
         epoch, within = divmod(step, self._recipe.steps_per_epoch(count))
-        if epoch != self._epoch:
-            generator = generator_for(self._seed, _ORDER + epoch, torch.device("cpu"))
+        if self._orders.get(head, (-1,))[0] != epoch:
+            generator = generator_for(self._seed, head * _HEAD + _ORDER + epoch, torch.device("cpu"))
             rounds = -(-self._recipe.steps_per_epoch(count) * size // count)
             order = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
-            self._epoch, self._order = epoch, order.to(self._device)
-        return self._order[within * size : (within + 1) * size]
+            self._orders[head] = (epoch, order.to(self._device))
+        return self._orders[head][1][within * size : (within + 1) * size]
 
     def _versions(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(B, R) a random version of each image, or a point between its plain version and that one."""

@@ -37,10 +37,11 @@ class LinearLane:
         network: just made; its weights are changed so that it begins as the linear map.
         linear: output -> (R, p) weights.
         spreads: output -> (p,) standard deviations of the targets, to know what values to expect.
+        alone: the network is to give the linear map and nothing else; False leaves what the other units add to it.
     """
 
     @torch.no_grad()
-    def __init__(self, network: Regressor, linear: Outputs, spreads: Outputs) -> None:
+    def __init__(self, network: Regressor, linear: Outputs, spreads: Outputs, alone: bool = True) -> None:
         self._chains: list[_Chain] = []
         first = network.first_layer
         for heads, hidden in _routes(network):
@@ -51,7 +52,8 @@ class LinearLane:
             first.weight[entry] = weights.T
             first.bias[entry] = shift
             for name, head in heads.items():
-                head.weight.zero_()
+                if alone:
+                    head.weight.zero_()
                 head.bias[:] = -MARGIN * spreads[name]
             self._chains.append(_Chain(entry, hidden, heads))
         self.restore()

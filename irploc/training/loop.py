@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from irploc.training.batches import SETUP, Batches, seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
 from irploc.training.dataset import TrainingSet
 from irploc.training.losses import Outputs
-from irploc.training.models import Regressor
+from irploc.training.models import Networks, sha256_of
 from irploc.training.recipes import MODELS, Recipe
 from irploc.training.trainee import make_trainees
 
@@ -34,13 +34,14 @@ DIVERGED = 1e3  # times the loss of the first step
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a training runs; only ``seed`` and ``device`` can change the result.
+    """How a training runs; only ``seed``, ``start`` and ``device`` can change the result.
 
     Attributes:
         seed: of every random choice.
         device: where it runs.
         checkpoint: file to keep the progress in; None keeps none.
         resume: go on from the checkpoint; False starts over.
+        start: trained heads, as many as the recipe has, to go on from; none starts afresh.
         report: takes lines for people.
         progress: takes steps.
     """
@@ -49,6 +50,7 @@ class TrainingOptions:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint: Path | None = None
     resume: bool = True
+    start: Sequence[Networks] = ()
     report: Callable[[str], None] = lambda line: None
     progress: Progress = field(default_factory=Silent)
 
@@ -70,9 +72,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Trained:
-    """The networks for inference, by training (``position`` and ``orientation``, or ``joint``), and the record."""
+    """The heads for inference, each with its networks by training (``position`` and ``orientation``, or ``joint``), and the
+    record."""
 
-    networks: dict[str, Regressor]
+    heads: list[Networks]
     record: Record
 
 
@@ -120,12 +123,13 @@ class _Run:
             "model": model,
             "recipe": asdict(recipe),
             "seed": options.seed,
+            "start": sha256_of(options.start) if options.start else "",
             "device": options.device.type,
             "embeddings": data.fingerprint,
         }
         self._batches = Batches(data, recipe, options.seed, options.device)
         torch.manual_seed(seeded(options.seed, SETUP))
-        self._trainees = make_trainees(model, recipe, self._batches, self._total)
+        self._trainees = make_trainees(model, recipe, self._batches, self._total, options.start)
         self._record = Record(self._batches.watched.name)
         self._done, self._since, self._first_loss = 0, 0, math.inf
         self._losses = self._no_losses()
@@ -146,7 +150,9 @@ class _Run:
             self._options.progress.advance()
         self._add_seconds()
         maps = self._batches.input_map, self._batches.target_map
-        return Trained({trainee.training: trainee.finished(*maps) for trainee in self._trainees}, self._record)
+        finished = {trainee.training: trainee.finished(*maps) for trainee in self._trainees}
+        heads = [{name: networks[head] for name, networks in finished.items()} for head in range(self._recipe.heads)]
+        return Trained(heads, self._record)
 
     def _step(self) -> None:
         torch.manual_seed(seeded(self._options.seed, self._done))  # dropout
@@ -175,13 +181,11 @@ class _Run:
     def _end_of_epoch(self, epoch: int, measured: bool) -> None:
         if not measured:
             return
-        outputs: Outputs = {}
         watched = self._batches.watched
         with torch.inference_mode():
-            for trainee in self._trainees:
-                found = trainee.result(watched.embeddings.float())
-                outputs |= {name: found[name] for name in trainee.outputs}
-        errors = watched.median_errors(self._batches.target_map.undo(outputs))
+            found = [self._outputs(watched.embeddings.float(), head) for head in range(self._recipe.heads)]
+            answers = [self._batches.target_map.undo(outputs) for outputs in found]
+        errors = watched.median_errors(answers)
         means = (self._losses / max(self._done - self._since, 1)).tolist()
         losses = dict(zip((trainee.training for trainee in self._trainees), means, strict=True))
         self._record.epochs.append({"epoch": epoch, "step": self._done, "loss": losses, **errors})
@@ -191,6 +195,13 @@ class _Run:
         self._options.progress.note(f"{watched.name} {line}")
         total = self._total // self._per_epoch
         self._options.report(f"epoch {epoch}/{total}: loss {shown}; {watched.name} photos, median {line}")
+
+    def _outputs(self, embeddings: torch.Tensor, head: int) -> Outputs:
+        outputs: Outputs = {}
+        for trainee in self._trainees:
+            found = trainee.results[head](embeddings)
+            outputs |= {name: found[name] for name in trainee.outputs}
+        return outputs
 
     def _no_losses(self) -> torch.Tensor:
         return torch.zeros(len(self._trainees), device=self._options.device)

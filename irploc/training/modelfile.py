@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import torch
 
 from irploc import provenance
 from irploc.errors import BadInput, Mismatch, NotFound
+from irploc.geometry.averaging import mean_poses
 from irploc.geometry.poses import Poses
 from irploc.training.checkpoint import load_quietly, save_atomically
 from irploc.training.losses import Outputs
-from irploc.training.models import MLP, ORIENTATION, POSITION, IRPNet, Regressor
+from irploc.training.models import MLP, ORIENTATION, POSITION, IRPNet, Networks, Regressor, sha256_of
 from irploc.training.normalisation import poses_of
 from irploc.training.recipes import Recipe
 
-FORMAT, VERSION = "irploc-regressor", 2
+FORMAT, VERSION = "irploc-regressor", 3
 # what a model and the embeddings it is used on must share, and what to say when they do not
 _SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension", "mapping_fingerprint")
 
@@ -30,42 +31,55 @@ class PoseRegressor:
 
     Attributes:
         model: ``irpnet`` or ``mlp``.
-        networks: by training; ``position`` and ``orientation`` with one branch each, or ``joint``.
+        heads: of an ensemble, or one; each has networks by training, ``position`` and ``orientation`` with one branch each,
+            or ``joint``.
         recipe: how they were trained.
         seed: of the training.
         identity: scene, mapping photos and encoder they were trained on.
         record: of the training: monitored split, errors and losses per epoch, seconds.
+        calibration: how far its answers are to be trusted, see ``estimators.calibration``; None where nobody asked.
     """
 
     model: str
-    networks: dict[str, Regressor]
+    heads: Sequence[Networks]
     recipe: Recipe
     seed: int
     identity: dict[str, str | int]
     record: dict[str, Any]
+    calibration: Mapping[str, Any] | None = None
 
-    @torch.inference_mode()
     def poses(self, embeddings: np.ndarray) -> Poses:
-        """N poses of (N, D) float32 embeddings.
+        """N poses of (N, D) float32 embeddings, the mean of the heads.
 
         Raises:
             ValueError: for another D.
         """
+        return self.poses_and_spread(embeddings)[0]
+
+    @torch.inference_mode()
+    def poses_and_spread(self, embeddings: np.ndarray) -> tuple[Poses, np.ndarray, np.ndarray]:
+        """The same poses, and how far the heads lie apart: (N,) metres and degrees, root mean square about the mean."""
         if embeddings.ndim != 2 or embeddings.shape[1] != self.identity["dimension"]:
             raise ValueError(f"embeddings are {embeddings.shape}, the model takes (N, {self.identity['dimension']})")
         rows = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32))
-        outputs: Outputs = {}
-        for network in self.networks.values():
-            outputs |= network(rows)
-        return poses_of(outputs[POSITION], outputs[ORIENTATION])
+        answers = []
+        for networks in self.heads:
+            outputs: Outputs = {}
+            for network in networks.values():
+                outputs |= network(rows)
+            answers.append(poses_of(outputs[POSITION], outputs[ORIENTATION]))
+        return mean_poses(answers)
 
 
 def save_model(regressor: PoseRegressor, path: Path) -> None:
     """Writes the file, whole or not at all."""
-    networks = {
-        name: {"width": network.first_layer.out_features, "weights": network.state_dict()}
-        for name, network in regressor.networks.items()
-    }
+    heads = [
+        {
+            name: {"width": network.first_layer.out_features, "weights": network.state_dict()}
+            for name, network in networks.items()
+        }
+        for networks in regressor.heads
+    ]
     content = {
         **provenance.header(FORMAT, VERSION),
         **regressor.identity,
@@ -73,8 +87,9 @@ def save_model(regressor: PoseRegressor, path: Path) -> None:
         "recipe": asdict(regressor.recipe),
         "seed": regressor.seed,
         "record": regressor.record,
-        "networks": networks,
-        "networks_sha256": _sha256_of(networks),
+        "calibration": regressor.calibration,
+        "heads": heads,
+        "heads_sha256": sha256_of(regressor.heads),
     }
     save_atomically(content, path)
 
@@ -98,8 +113,8 @@ def load_model(path: Path, identity: Mapping[str, str | int] | None = None, meth
         raise BadInput(f"{path} is truncated or is not a model file: train again with 'irploc train-mlp'")
     provenance.check_header(content, FORMAT, VERSION, path)
     try:
-        intact = content["networks_sha256"] == _sha256_of(content["networks"])
         regressor = _regressor(content)
+        intact = content["heads_sha256"] == sha256_of(regressor.heads)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BadInput(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not intact:
@@ -133,32 +148,29 @@ def check_identity(ours: Mapping[str, str | int], theirs: Mapping[str, str | int
 def _regressor(content: Mapping[str, Any]) -> PoseRegressor:
     identity = {name: content[name] for name in (*_SHARED, "scene", "ground_truth", "encoder")}
     model = content["method"]
-    networks: dict[str, Regressor] = {}
-    for name, stored in content["networks"].items():
+    heads = [_networks(model, int(identity["dimension"]), stored) for stored in content["heads"]]
+    if not heads:
+        raise KeyError("it has no networks")
+    known = {field.name for field in fields(Recipe)}
+    recipe = Recipe(**{name: value for name, value in content["recipe"].items() if name in known})
+    return PoseRegressor(model, heads, recipe, content["seed"], identity, content["record"], content["calibration"])
+
+
+def _networks(model: str, dimension: int, head: Mapping[str, Any]) -> Networks:
+    networks: Networks = {}
+    for name, stored in head.items():
         network: Regressor
         with torch.device("meta"):
             if model == "mlp":
-                network = MLP(identity["dimension"], stored["width"])
+                network = MLP(dimension, stored["width"])
             else:
-                network = IRPNet(identity["dimension"], stored["width"], (name,), dropout=0.0)
+                network = IRPNet(dimension, stored["width"], (name,), dropout=0.0)
         network.load_state_dict(stored["weights"], assign=True)
         networks[name] = network.eval().requires_grad_(False)
     wanted = {"joint"} if model == "mlp" else {POSITION, ORIENTATION}
     if set(networks) != wanted:
         raise KeyError(f"it has the networks {sorted(networks)}")
-    known = {field.name for field in fields(Recipe)}
-    recipe = Recipe(**{name: value for name, value in content["recipe"].items() if name in known})
-    return PoseRegressor(model, networks, recipe, content["seed"], identity, content["record"])
-
-
-def _sha256_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """Over all weights; torch's own files carry checksums that torch does not look at."""
-    return provenance.sha256_of_parts(
-        part
-        for name in sorted(networks)
-        for key, weights in sorted(networks[name]["weights"].items())
-        for part in (f"{name}.{key}{tuple(weights.shape)}".encode(), weights.numpy().tobytes())
-    )
+    return networks
 
 
 def _short(value: str | int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
+
+from irploc import provenance
 
 POSITION, ORIENTATION = "position", "orientation"
 OUTPUTS = {POSITION: 3, ORIENTATION: 4}
@@ -102,6 +104,7 @@ class MLP(nn.Module):
 
 
 Regressor = IRPNet | MLP
+Networks = dict[str, Regressor]  # of one model, by training
 
 
 def _branch(width: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -134,3 +137,14 @@ def initialize(network: nn.Module) -> None:
 def parameter_count(network: nn.Module) -> int:
     """How many numbers are trained."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def sha256_of(heads: Sequence[Networks]) -> str:
+    """Over all weights; torch's own files carry checksums that torch does not look at."""
+    return provenance.sha256_of_parts(
+        part
+        for number, networks in enumerate(heads)
+        for name in sorted(networks)
+        for key, weights in sorted(networks[name].state_dict().items())
+        for part in (f"{number}.{name}.{key}{tuple(weights.shape)}".encode(), weights.cpu().numpy().tobytes())
+    )

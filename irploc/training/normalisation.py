@@ -58,6 +58,14 @@ class InputMap:
         folded.bias.data = (layer.bias.detach().double().cpu() - weight @ mean).float()
         return folded
 
+    def unfold(self, layer: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+        """The inverse of ``fold``: weight and bias of a layer on mapped embeddings that gives what ``layer`` gives on the
+        others, but for what the map leaves out."""
+        weight = layer.weight.detach().double().to(self.basis.device)
+        basis = self.basis.double()
+        inverse = basis / basis.square().sum(dim=0)
+        return (weight @ inverse).float(), (layer.bias.detach().to(weight) + weight @ self.mean.double()).float()
+
 
 @dataclass(frozen=True)
 class TargetMap:
@@ -95,6 +103,11 @@ class TargetMap:
         """Changes the last layer of ``output`` so that it gives what ``undo`` would make of it."""
         layer.weight.data.mul_(self.scale[output])
         layer.bias.data.mul_(self.scale[output]).add_(self.offset[output].to(layer.bias))
+
+    def unfold(self, layer: nn.Linear, output: str) -> None:
+        """The inverse of ``fold``."""
+        layer.bias.data.sub_(self.offset[output].to(layer.bias)).div_(self.scale[output])
+        layer.weight.data.div_(self.scale[output])
 
 
 def targets_of(poses: Poses, one_hemisphere: bool) -> Outputs:

@@ -15,6 +15,7 @@ MODELS = ("irpnet", "mlp")
 PLACES = ("indoor", "outdoor")
 OUTDOOR_EXTENT_M = 20.0
 MOST_IMAGES_A_STEP = 2**16
+MOST_HEADS = 64
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Recipe:
         width: of the first layers of the network.
         dropout: after the second layer of a branch (irpnet).
         batch_size: images per step.
+        heads: how many models are trained at once; their poses are averaged.
         epochs: each image is drawn once per epoch, in a random version.
         minimum_steps: more epochs are done until there are that many steps, for scenes with few images.
         optimizer: ``adam`` (weight decay added to the gradient) or ``adamw`` (decoupled from it).
@@ -64,6 +66,7 @@ class Recipe:
     width: int = PAPER_WIDTH
     dropout: float = DROPOUT
     batch_size: int = 8
+    heads: int = 1
     minimum_steps: int = 0
     optimizer: str = "adam"
     beta1: float = 0.9
@@ -87,6 +90,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.place not in PLACES:
             raise BadInput(f"unknown place {self.place!r}, choose one of {', '.join(PLACES)}")
+        if not 1 <= self.heads <= MOST_HEADS:
+            raise BadInput(f"an ensemble of {self.heads} heads is not possible: choose 1 to {MOST_HEADS}")
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
@@ -147,8 +152,9 @@ def fast(place: str) -> Recipe:
     return Recipe(
         name="fast",
         place=place,
-        epochs=30,
-        minimum_steps=1200,
+        epochs=10,
+        minimum_steps=400,
+        heads=3,
         learning_rate=2e-3,
         weight_decay=0.01,
         orientation_weight=1.0,

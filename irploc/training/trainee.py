@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,39 +15,43 @@ from irploc.training.batches import Batches
 from irploc.training.inplace import inplace_layers, make_inplace
 from irploc.training.linear_start import LinearLane
 from irploc.training.losses import KENDALL_START, LearnedWeighting, Outputs, WeightedNorms
-from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Regressor, linear_layers
+from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Networks, Regressor
 from irploc.training.normalisation import InputMap, TargetMap
 from irploc.training.recipes import Recipe
+from irploc.training.stack import Stack
+from irploc.training.warm_start import centre, load_trained
 
 JOINT = "joint"  # the one training of an MLP; an IRPNet has a training for each output
 
 
 class Trainee:
-    """One network in training.
+    """One network in training, or several of one shape at once.
 
     Args:
         training: ``position``, ``orientation`` or ``joint``.
-        network: takes mapped embeddings, gives standardized outputs.
+        networks: take mapped embeddings, give standardized outputs.
         criterion: its loss; may have trained parameters of its own.
         recipe: optimiser, schedule and averaging.
         total_steps: where the schedule ends.
-        lane: the linear map in the network, if it has one.
+        lanes: the linear map in each network, if they have one.
     """
 
     def __init__(
         self,
         training: str,
-        network: Regressor,
+        networks: Sequence[Regressor],
         criterion: nn.Module,
         recipe: Recipe,
         total_steps: int,
-        lane: LinearLane | None = None,
+        lanes: Sequence[LinearLane] = (),
     ) -> None:
-        self.training, self.network, self.criterion, self._lane = training, network, criterion, lane
+        self.training, self.criterion, self._lanes = training, criterion, lanes
+        self.network: Regressor | Stack = networks[0] if len(networks) == 1 else Stack(networks)
         self._recipe, self._total_steps = recipe, total_steps
-        self._inplace = make_inplace(network, recipe) if _may_be_inplace(recipe) else None
-        self._optimizer = _optimizer(network, criterion, recipe)
-        self._average = copy.deepcopy(network).requires_grad_(False) if recipe.averaging else None
+        alone = len(networks) == 1
+        self._inplace = make_inplace(self.network, recipe) if alone and _may_be_inplace(recipe) else None
+        self._optimizer = _optimizer(self.network, criterion, recipe)
+        self._average = _copy_of(self.network).requires_grad_(False) if recipe.averaging else None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -53,19 +59,23 @@ class Trainee:
         return tuple(OUTPUTS) if self.training == JOINT else (self.training,)
 
     def step(self, embeddings: torch.Tensor, targets: Outputs, number: int) -> torch.Tensor:
-        """One optimiser step, the ``number``-th from 0; gives the loss, a scalar on the device."""
+        """One optimiser step, the ``number``-th from 0, on embeddings (E, B, R) and targets (E, B, p) for the E networks;
+        gives their mean loss, a scalar on the device."""
         rate = self._recipe.learning_rate * schedule_factor(self._recipe, number, self._total_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self._inplace is not None:
             self._inplace.learning_rate = rate
         self.network.train()
-        loss = self.criterion(self.network(embeddings), targets)
+        count = len(embeddings)
+        outputs = self.network(embeddings if isinstance(self.network, Stack) else embeddings[0])
+        flat = {name: values.flatten(0, 1) for name, values in targets.items()}
+        loss = self.criterion({name: values.reshape(-1, values.shape[-1]) for name, values in outputs.items()}, flat)
         self._optimizer.zero_grad()
-        loss.backward()
+        (count * loss).backward()  # each network has the gradient it would have alone
         self._optimizer.step()
-        if self._lane is not None:
-            self._lane.restore()
+        for lane in self._lanes:
+            lane.restore()
         if self._average is not None:
             decay = min(self._recipe.averaging, (number + 1) / (number + 10))
             ours: list[torch.Tensor] = list(self._average.parameters())
@@ -75,13 +85,16 @@ class Trainee:
         return loss.detach()
 
     @property
-    def result(self) -> Regressor:
-        """The network with the weights that count, in evaluation mode."""
-        return (self._average if self._average is not None else self.network).eval()
+    def results(self) -> list[Regressor]:
+        """The networks with the weights that count, in evaluation mode."""
+        result = self._average if self._average is not None else self.network
+        return [member.eval() for member in (result.members if isinstance(result, Stack) else (result,))]
 
-    def finished(self, inputs: InputMap | None, targets: TargetMap) -> Regressor:
+    def finished(self, inputs: InputMap | None, targets: TargetMap) -> list[Regressor]:
         """What inference needs on the CPU: maps folded in, branches that are not ``outputs`` and all dropout gone."""
-        result = self.result
+        return [self._finished(result, inputs, targets) for result in self.results]
+
+    def _finished(self, result: Regressor, inputs: InputMap | None, targets: TargetMap) -> Regressor:
         first = inputs.fold(result.first_layer) if inputs is not None else result.first_layer
         width = result.first_layer.out_features
         clean: Regressor
@@ -120,8 +133,11 @@ class Trainee:
             layer.load_moments(state["moments"][name])
 
 
-def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int) -> list[Trainee]:
-    """The networks of a model, initialised from torch's global generator.
+def make_trainees(
+    model: str, recipe: Recipe, batches: Batches, total_steps: int, start: Sequence[Networks] = ()
+) -> list[Trainee]:
+    """The networks of a model, as many of each as the recipe has heads, initialised from torch's global generator, or from
+    trained ones.
 
     Only branches whose loss has a weight are built: the others have zero gradients, and what weight decay would do to
     them is never seen.
@@ -129,20 +145,26 @@ def make_trainees(model: str, recipe: Recipe, batches: Batches, total_steps: int
     dimension, device = batches.embeddings.shape[2], batches.embeddings.device
     spreads = {name: values.std(dim=0, correction=0) for name, values in batches.targets.items()}
 
-    def trainee(training: str, network: Regressor, criterion: nn.Module) -> Trainee:
-        network = network.to(device)
-        lane = LinearLane(network, batches.teacher.linear, spreads) if batches.teacher is not None else None
-        return Trainee(training, network, criterion.to(device), recipe, total_steps, lane)
+    def trainee(training: str, make: Callable[[], Regressor], criterion: nn.Module) -> Trainee:
+        networks, lanes = [make().to(device) for _ in range(recipe.heads)], []
+        outputs = tuple(OUTPUTS) if training == JOINT else (training,)
+        for network, trained in zip(networks, start, strict=bool(start)):
+            load_trained(network, trained[training], outputs, batches)
+        if batches.teacher is not None:
+            lanes = [LinearLane(network, batches.teacher.linear, spreads, alone=not start) for network in networks]
+        for network in networks if start else ():
+            centre(network, outputs, batches)
+        return Trainee(training, networks, criterion.to(device), recipe, total_steps, lanes)
 
     if model == "mlp":
-        start = 0.0 if recipe.standardize else KENDALL_START
-        return [trainee(JOINT, MLP(dimension, recipe.width, recipe.input_dropout), LearnedWeighting(start, recipe.softness))]
+        scale = 0.0 if recipe.standardize else KENDALL_START
+        make_mlp = partial(MLP, dimension, recipe.width, recipe.input_dropout)
+        return [trainee(JOINT, make_mlp, LearnedWeighting(scale, recipe.softness))]
     trainees = []
     for training in (POSITION, ORIENTATION):
         loss = WeightedNorms(recipe.weights_of(training), recipe.softness)
-        branches = tuple(loss.weights)
-        network = IRPNet(dimension, recipe.width, branches, recipe.dropout, recipe.input_dropout, recipe.shared_dropout)
-        trainees.append(trainee(training, network, loss))
+        dropouts = recipe.dropout, recipe.input_dropout, recipe.shared_dropout
+        trainees.append(trainee(training, partial(IRPNet, dimension, recipe.width, tuple(loss.weights), *dropouts), loss))
     return trainees
 
 
@@ -159,13 +181,18 @@ def _may_be_inplace(recipe: Recipe) -> bool:
     return recipe.optimizer == "adam" and not recipe.averaging and not recipe.ridge
 
 
-def _optimizer(network: nn.Module, criterion: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: Regressor | Stack, criterion: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Fused: one pass over parameters, gradients and moments a step. Only weight matrices decay where it is decoupled."""
     betas = (recipe.beta1, recipe.beta2)
     if recipe.optimizer == "adam":
         parameters = [value for value in (*network.parameters(), *criterion.parameters()) if value.requires_grad]
         return torch.optim.Adam(parameters, recipe.learning_rate, betas, recipe.epsilon, recipe.weight_decay, fused=True)
-    weights = [layer.weight for layer in linear_layers(network)]
-    others = [layer.bias for layer in linear_layers(network)] + list(criterion.parameters())
+    named = list(network.named_parameters())
+    weights = [value for name, value in named if name.endswith("weight")]
+    others = [value for name, value in named if not name.endswith("weight")] + list(criterion.parameters())
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, recipe.learning_rate, betas, recipe.epsilon, fused=True)
+
+
+def _copy_of(network: Regressor | Stack) -> Regressor | Stack:
+    return network.copy() if isinstance(network, Stack) else copy.deepcopy(network)

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from tiny_place import TinyEncoder, make_scene
 
 from irploc.cli import main
+from irploc.estimators.calibration import Calibration
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore
@@ -37,7 +38,7 @@ def test_a_scene_by_name_becomes_a_model_where_methods_look_for_it(workspace: Pa
     path = workspace / "models/tiny.irpnet.pt"
     assert str(path) in result.stdout
     assert "test photos, median" in result.stdout
-    assert "irpnet, recipe fast (outdoor), 6 images of 3 versions" in result.stderr
+    assert "irpnet, recipe fast (outdoor), 3 heads, 6 images of 3 versions" in result.stderr
     model = load_model(path)
     assert (model.model, model.seed, model.recipe.width, model.identity["encoder"]) == ("irpnet", 4, 32, "tiny")
     assert [entry["epoch"] for entry in model.record["epochs"]] == [1, 2, 3]
@@ -97,5 +98,65 @@ def test_a_store_without_mapping_photos_or_not_complete_is_refused(workspace: Pa
 def test_the_model_loads_with_torch_alone(workspace: Path) -> None:
     run(workspace, "tiny", *SMALL)
     content = torch.load(workspace / "models/tiny.irpnet.pt", weights_only=True)
-    assert set(content["networks"]) == {"position", "orientation"}
-    assert all("branches" in name or "shared" in name for name in content["networks"]["position"]["weights"])
+    assert len(content["heads"]) == 3
+    head = content["heads"][1]
+    assert set(head) == {"position", "orientation"}
+    assert all("branches" in name or "shared" in name for name in head["position"]["weights"])
+
+
+def test_the_number_of_heads_is_the_users(workspace: Path) -> None:
+    assert run(workspace, "tiny", *SMALL, "--ensemble", "2").exit_code == 0
+    assert len(load_model(workspace / "models/tiny.irpnet.pt").heads) == 2
+    refused = run(workspace, "tiny", *SMALL, "--ensemble", "0")
+    assert (refused.exit_code, "an ensemble of 0 heads is not possible" in refused.stderr) == (1, True)
+
+
+@pytest.fixture
+def larger(tmp_path: Path) -> Path:
+    """A workspace whose place is large enough to calibrate."""
+    scene = make_scene(tmp_path, train=24, test=4)
+    embed_scene(scene, tmp_path / "scene", tmp_path / "embeddings/tiny.h5", TinyEncoder(), EmbedOptions(augmentations=2))
+    return tmp_path
+
+
+def test_a_model_knows_what_its_answers_are_worth_unless_nobody_asks(larger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irploc.training.heldout.STEPS", 4)
+    assert run(larger, "tiny", *SMALL).exit_code == 0
+    calibration = load_model(larger / "models/tiny.irpnet.pt").calibration
+    assert calibration is not None
+    assert Calibration.from_plain(calibration).limit > 0
+    assert run(larger, "tiny", *SMALL, "--no-calibration").exit_code == 0
+    assert load_model(larger / "models/tiny.irpnet.pt").calibration is None
+
+
+def test_a_training_goes_on_from_a_model_when_photos_were_added(larger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irploc.training.heldout.STEPS", 4)
+    assert run(larger, "tiny", *SMALL, "--model", "mlp").exit_code == 0
+    model = larger / "models/tiny.mlp.pt"
+    before = load_model(model)
+    scene = make_scene(larger, train=27, test=1)
+    embed_scene(scene, larger / "scene", larger / "embeddings/tiny.h5", TinyEncoder(), EmbedOptions(augmentations=2))
+    result = run(larger, "tiny", "--model", "mlp", "--init", str(model), "--learning-rate", "1e-12")
+    assert result.exit_code == 0, result.output
+    assert f"from {model}, 27 images" in result.stderr
+    after = load_model(model)
+    assert after.identity["mapping_fingerprint"] != before.identity["mapping_fingerprint"]
+    assert (len(after.heads), after.recipe.width, after.recipe.epochs) == (3, 32, 1)
+    assert after.calibration == before.calibration
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--recipe", "paper"], "--init keeps the recipe"),
+        (["--width", "64"], "--init keeps the recipe"),
+        (["--ensemble", "2"], "has 3 heads: leave --ensemble out"),
+        (["--model", "irpnet"], "a model of the method mlp, not irpnet"),
+    ],
+)
+def test_what_does_not_go_with_a_model_to_go_on_from_is_refused(workspace: Path, flags: list[str], words: str) -> None:
+    assert run(workspace, "tiny", *SMALL, "--model", "mlp").exit_code == 0
+    model = str(workspace / "models/tiny.mlp.pt")
+    result = run(workspace, "tiny", "--model", "mlp", "--init", model, *flags)
+    assert result.exit_code == 1
+    assert words in result.stderr

@@ -32,7 +32,7 @@ IDENTITY: dict[str, str | int] = {
 def _regressor() -> PoseRegressor:
     torch.manual_seed(0)
     networks = {name: IRPNet(8, 16, (name,), dropout=0.0).eval() for name in (POSITION, ORIENTATION)}
-    return PoseRegressor("irpnet", networks, recipe("fast", "indoor"), 0, IDENTITY, {})  # type: ignore[arg-type]
+    return PoseRegressor("irpnet", [networks], recipe("fast", "indoor"), 0, IDENTITY, {})  # type: ignore[arg-type]
 
 
 def _place(**changes: str | int) -> SimpleNamespace:
@@ -44,8 +44,8 @@ def test_position_and_unit_orientation_come_from_their_own_networks() -> None:
     regressor, embeddings = _regressor(), np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
     estimates = RegressorEstimator(regressor).estimate(Query(embeddings))
     with torch.no_grad():
-        positions = regressor.networks[POSITION](torch.from_numpy(embeddings))[POSITION].numpy()
-        quats = regressor.networks[ORIENTATION](torch.from_numpy(embeddings))[ORIENTATION].numpy()
+        positions = regressor.heads[0][POSITION](torch.from_numpy(embeddings))[POSITION].numpy()
+        quats = regressor.heads[0][ORIENTATION](torch.from_numpy(embeddings))[ORIENTATION].numpy()
     assert np.allclose(estimates.poses.centers_m, positions)
     unit = quats / np.linalg.norm(quats, axis=1, keepdims=True)
     assert np.allclose(np.abs((unit * estimates.poses.world_from_cam_wxyz).sum(axis=1)), 1.0)

@@ -29,13 +29,13 @@ Toy = Callable[..., TrainingSet]
 
 def small(name: str = "fast", **changes: float) -> Recipe:
     """A recipe that takes a moment."""
-    sizes = {"width": 32, "batch_size": 16} | changes
+    sizes = {"width": 32, "batch_size": 16, "heads": 1} | changes
     return recipe(name, "indoor", **sizes)  # type: ignore[arg-type]
 
 
 def weights_of(trained: Trained) -> list[torch.Tensor]:
     """All of them, in order."""
-    return [value for network in trained.networks.values() for value in network.state_dict().values()]
+    return [value for head in trained.heads for network in head.values() for value in network.state_dict().values()]
 
 
 @pytest.mark.parametrize("model", ["irpnet", "mlp"])
@@ -43,7 +43,7 @@ def test_training_finds_poses_between_the_mapping_photos(toy: Toy, model: str) -
     data = toy()
     trained = train(data, model, small(epochs=100), TrainingOptions())
     outputs: dict[str, torch.Tensor] = {}
-    for network in trained.networks.values():
+    for network in trained.heads[0].values():
         outputs |= network(torch.from_numpy(data.watched.embeddings))
     position_m, rotation_deg = pose_errors(poses_of(outputs[POSITION], outputs[ORIENTATION]), data.watched.poses)
     assert np.median(position_m) < 0.25
@@ -55,7 +55,7 @@ def test_training_finds_poses_between_the_mapping_photos(toy: Toy, model: str) -
 
 def test_the_paper_recipe_trains_one_branch_for_each_output(toy: Toy) -> None:
     trained = train(toy(), "irpnet", small("paper", learning_rate=1e-3, epochs=3), TrainingOptions())
-    assert {name: list(network.branches) for name, network in trained.networks.items()} == {
+    assert {name: list(network.branches) for name, network in trained.heads[0].items()} == {
         POSITION: [POSITION],
         ORIENTATION: [ORIENTATION],
     }
@@ -64,7 +64,7 @@ def test_the_paper_recipe_trains_one_branch_for_each_output(toy: Toy) -> None:
 def test_outdoors_the_orientation_is_trained_with_the_position_but_kept_alone(toy: Toy) -> None:
     outdoor = replace(recipe("paper", "outdoor", epochs=1, batch_size=16), width=32)
     trained = train(toy(), "irpnet", outdoor, TrainingOptions())
-    assert list(trained.networks[ORIENTATION].branches) == [ORIENTATION]
+    assert list(trained.heads[0][ORIENTATION].branches) == [ORIENTATION]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(toy: Toy) -> None:
@@ -142,10 +142,10 @@ def test_no_image_is_refused_and_one_image_is_enough(toy: Toy) -> None:
 
 def test_every_epoch_draws_every_image_once_and_fills_the_last_batch(toy: Toy) -> None:
     batches = Batches(toy(count=40), small("paper", batch_size=8), 0, torch.device("cpu"))
-    drawn = torch.cat([batches._images_of(step) for step in range(5)])
+    drawn = torch.cat([batches._images_of(step, 0) for step in range(5)])
     assert sorted(drawn.tolist()) == list(range(40))
     odd = Batches(toy(count=10), small("paper", batch_size=8), 0, torch.device("cpu"))
-    drawn = torch.cat([odd._images_of(step) for step in range(2)])
+    drawn = torch.cat([odd._images_of(step, 0) for step in range(2)])
     assert len(drawn) == 16
     assert sorted(drawn[:10].tolist()) == list(range(10))
 
@@ -157,13 +157,17 @@ def test_a_batch_depends_on_the_step_alone(toy: Toy) -> None:
     again, labels = alone.draw(4)
     assert torch.equal(embeddings, again)
     assert all(torch.equal(targets[name], labels[name]) for name in targets)
+    first, second, third = Batches(toy(), small(heads=3), 7, torch.device("cpu")).draw(4)[0]
+    assert torch.equal(first, again[0])
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
 
 
 def test_paper_draws_are_versions_of_the_image_with_its_pose(toy: Toy) -> None:
     data = toy()
     batches = Batches(data, small("paper"), 0, torch.device("cpu"))
     embeddings, targets = batches.draw(0)
-    for vector, position in zip(embeddings.numpy(), targets[POSITION].numpy(), strict=True):
+    for vector, position in zip(embeddings[0].numpy(), targets[POSITION][0].numpy(), strict=True):
         image = int(np.abs(data.poses.centers_m - position).sum(axis=1).argmin())
         assert (data.embeddings[image] == vector).all(axis=1).any()
 
@@ -189,7 +193,7 @@ class Slow:
             time.sleep(0.02)
     def note(self, text):
         pass
-chosen = recipe("fast", "indoor", width=32, batch_size=16, epochs=40)
+chosen = recipe("fast", "indoor", width=32, batch_size=16, epochs=40, heads=1)
 loop.train(toy.toy_set(), "irpnet", chosen, loop.TrainingOptions(2, checkpoint=Path({path!r}), progress=Slow()))
 """
 

@@ -22,7 +22,7 @@ def trained(request: pytest.FixtureRequest, toy: Callable[..., TrainingSet]) -> 
     """A model after a few steps."""
     data, chosen = toy(), recipe("fast", "indoor", epochs=2, width=32, batch_size=16)
     result = train(data, request.param, chosen, TrainingOptions(5))
-    return PoseRegressor(request.param, result.networks, chosen, 5, data.identity, asdict(result.record))
+    return PoseRegressor(request.param, result.heads, chosen, 5, data.identity, asdict(result.record))
 
 
 def test_a_saved_model_gives_the_same_poses(trained: PoseRegressor, toy: Callable[..., TrainingSet], tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_other_files_are_refused(trained: PoseRegressor, tmp_path: Path) -> None
             load_model(path)
     path.write_bytes(whole)
     content = torch.load(path, weights_only=True)
-    weights = next(iter(content["networks"].values()))["weights"]
+    weights = next(iter(content["heads"][0].values()))["weights"]
     next(iter(weights.values())).view(-1)[0] += 1
     torch.save(content, path)
     with pytest.raises(BadInput, match="not those that were written"):
