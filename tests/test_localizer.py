@@ -52,7 +52,10 @@ def test_a_mapping_photo_is_found_at_its_own_pose(localizer: Localizer, scene: S
 
 def test_the_json_has_the_promised_fields_and_its_two_poses_agree(localizer: Localizer, scene: Scene) -> None:
     answer = localizer.localize([scene.frames.images[0]])[0].to_json()
-    fields = "image status method scene units center_m world_from_cam_wxyz cam_from_world confidence neighbours timing_ms"
+    fields = (
+        "image status method scene units center_m world_from_cam_wxyz cam_from_world confidence expected_error spread "
+        "neighbours timing_ms"
+    )
     assert list(answer) == fields.split()
     assert list(answer["timing_ms"]) == ["decode", "encode", "estimate"]
     assert (answer["status"], answer["method"], answer["scene"], answer["confidence"]) == ("ok", "nearest", "toy", None)

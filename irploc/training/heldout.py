@@ -12,7 +12,7 @@ from irploc.training.loop import TrainingOptions, train
 from irploc.training.modelfile import PoseRegressor
 from irploc.training.recipes import recipe
 
-STEPS = 400  # of the fast recipe, whatever the model's own one: the paper's would take hours
+STEPS = 200  # of the fast recipe, whatever the model's own one: the paper's would take hours
 
 
 class HeldOut:
