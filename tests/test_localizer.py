@@ -58,7 +58,10 @@ def test_the_json_has_the_promised_fields_and_its_two_poses_agree(localizer: Loc
     )
     assert list(answer) == fields.split()
     assert list(answer["timing_ms"]) == ["decode", "encode", "estimate"]
-    assert (answer["status"], answer["method"], answer["scene"], answer["confidence"]) == ("ok", "nearest", "toy", None)
+    assert (answer["status"], answer["method"], answer["scene"], answer["spread"]) == ("ok", "nearest", "toy", None)
+    assert 0 < answer["confidence"] < 1
+    assert list(answer["expected_error"]) == ["position_m", "rotation_deg"]
+    assert answer["expected_error"]["position_m"] > 0
     from irploc.geometry import rotations
 
     qvec, tvec = answer["cam_from_world"]["qvec_wxyz"], answer["cam_from_world"]["tvec_m"]

@@ -108,7 +108,7 @@ def index(ctx: click.Context, h5: str, kind: str, out: Path | None) -> None:
     """
     from dataclasses import replace
 
-    from irploc.estimators.build import Place, calibrations_of, methods_without_model
+    from irploc.estimators.build import Place, learned_of, methods_without_model
     from irploc.files import check_writable
     from irploc.progress import progress
     from irploc.retrieval.index import build_index, save_index
@@ -121,6 +121,6 @@ def index(ctx: click.Context, h5: str, kind: str, out: Path | None) -> None:
         check_writable(path)
         built = build_index(store, kind)
         with progress("calibrating", len(methods_without_model()), "methods", is_quiet(ctx)) as bar:
-            calibrations = calibrations_of(Place(name, store, built, workspace), bar)
-        save_index(replace(built, calibrations=calibrations), store.header, path)
+            learned = learned_of(Place(name, store, built, workspace), bar)
+        save_index(replace(built, learned=learned), store.header, path)
         click.echo(f"{path}: {kind} index of {len(built.frames)} mapping images, {store.header.dimension} dimensions")

@@ -15,6 +15,7 @@ from irploc.errors import BadInput, NotFound
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.calibrated import Calibrated, calibrate
 from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
+from irploc.estimators.robust import LEARNED, Robust
 from irploc.geometry.poses import Poses
 from irploc.progress import Progress
 from irploc.retrieval.index import PlaceIndex, build_index, load_index
@@ -114,13 +115,16 @@ def methods_without_model() -> dict[str, Method]:
     return {name: method for name, method in METHODS.items() if not (method.needs_model or method.members)}
 
 
-def calibrations_of(place: Place, progress: Progress) -> dict[str, dict[str, Any]]:
-    """How far every method without a model is to be trusted in a place, as ``PlaceIndex.calibrations`` keeps it.
+def learned_of(place: Place, progress: Progress) -> dict[str, dict[str, Any]]:
+    """What methods without a model learn in a place, as ``PlaceIndex.learned`` keeps it: how far each is to be trusted, and
+    the error models of ``robust``.
 
     Args:
         progress: takes a step per method.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+    if errors := Robust(place.index).to_plain():
+        found[LEARNED] = errors
     for name, method in methods_without_model().items():
         if len(place.index.frames) >= LEAST_PHOTOS:
             found[_key(name, method.options())] = _learned(method, method.options(), place).to_plain()
@@ -130,14 +134,16 @@ def calibrations_of(place: Place, progress: Progress) -> dict[str, dict[str, Any
 
 def _calibrated(name: str, method: Method, options: Any, place: Place) -> PoseEstimator:
     """A method without a model, with its calibration: the one saved with the index, or one that is learned now."""
-    estimator = method.build(options, None, place)
-    if method.members or len(place.index.frames) < LEAST_PHOTOS:
-        return estimator
-    saved = place.index.calibrations.get(_key(name, options))
+    saved = place.index.learned.get(_key(name, options))
     try:
+        estimator = method.build(options, None, place)
+        if method.members or len(place.index.frames) < LEAST_PHOTOS:
+            return estimator
         calibration = Calibration.from_plain(saved) if saved is not None else _learned(method, options, place)
     except (KeyError, TypeError, ValueError):
-        raise BadInput(f"the calibrations beside the index of {place.name} are damaged: run 'irploc index' again") from None
+        if not place.index.learned:
+            raise
+        raise BadInput(f"what is saved beside the index of {place.name} is damaged: run 'irploc index' again") from None
     return Calibrated(estimator, calibration, place.index)
 
 

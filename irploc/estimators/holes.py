@@ -7,7 +7,9 @@ without a single test photo, and what the signs of ``neighbourhoods`` look like 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,19 +59,47 @@ class ErrorModel:
     """Predicts the logarithm of the error of each neighbourhood from its signs: a quadratic function, fitted with a ridge.
 
     Args:
-        signs: (n, C, S).
-        errors: (n, C), positive.
+        mean, spread: (S,) of the signs.
+        coefficients: (C, T) one for each of the T terms.
     """
 
-    def __init__(self, signs: np.ndarray, errors: np.ndarray) -> None:
+    def __init__(self, mean: np.ndarray, spread: np.ndarray, coefficients: np.ndarray) -> None:
+        self._mean, self._spread, self._coefficients = mean, spread, coefficients
+
+    @classmethod
+    def fit(cls, signs: np.ndarray, errors: np.ndarray) -> ErrorModel:
+        """From (n, C, S) signs and (n, C) positive errors."""
         flat = signs.reshape(-1, signs.shape[2])
-        self._mean, self._spread = flat.mean(axis=0), flat.std(axis=0) + 1e-9
+        model = cls(flat.mean(axis=0), flat.std(axis=0) + 1e-9, np.zeros((signs.shape[1], 0)))
         floor = 1e-3 * errors.mean() + 1e-9
-        self._coefficients = []
+        coefficients = []
         for column in range(signs.shape[1]):
-            terms = self._terms(signs[:, column])
+            terms = model._terms(signs[:, column])
             gram = terms.T @ terms + _PENALTY * np.eye(terms.shape[1])
-            self._coefficients.append(np.linalg.solve(gram, terms.T @ np.log(errors[:, column] + floor)))
+            coefficients.append(np.linalg.solve(gram, terms.T @ np.log(errors[:, column] + floor)))
+        model._coefficients = np.stack(coefficients)
+        return model
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> ErrorModel:
+        """The inverse of ``to_plain``.
+
+        Raises:
+            KeyError, TypeError, ValueError: for anything else.
+        """
+        mean, spread, coefficients = (np.array(values[name], dtype=float) for name in ("mean", "spread", "coefficients"))
+        size = len(mean)
+        if spread.shape != (size,) or coefficients.shape != (len(SIZES), 1 + size + size * (size + 1) // 2):
+            raise ValueError("the lists of an error model differ in length")
+        return cls(mean, spread, coefficients)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Lists of numbers."""
+        return {
+            "mean": self._mean.tolist(),
+            "spread": self._spread.tolist(),
+            "coefficients": self._coefficients.tolist(),
+        }
 
     def log_errors(self, signs: np.ndarray) -> np.ndarray:
         """(N, C) of (N, C, S) signs."""

@@ -22,6 +22,7 @@ from irploc.geometry.poses import Poses
 from irploc.retrieval.index import PlaceIndex
 
 SHARPNESS = 6.0  # weights go with the predicted error to the power of minus this
+LEARNED = "robust errors"  # in PlaceIndex.learned
 _FEW = 3  # neighbours where the map is too small to learn from
 _SHOWN = 10
 _CHUNK = 256
@@ -42,7 +43,7 @@ class Expected:
 
 
 class Robust:
-    """Learns on the mapping photos of an index when it is made, which takes a second or two.
+    """Takes what was learned on the mapping photos from the index, else learns it, which takes a second or two.
 
     Args:
         index: of the place.
@@ -51,12 +52,21 @@ class Robust:
     def __init__(self, index: PlaceIndex) -> None:
         self._index = index
         self._models: tuple[ErrorModel, ErrorModel] | None = None
-        if len(index.frames) >= LEAST_PHOTOS:
+        if LEARNED in index.learned:
+            saved = index.learned[LEARNED]
+            self._models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
+        elif len(index.frames) >= LEAST_PHOTOS:
             samples = simulate(index.vectors, index.frames.poses)
             self._models = (
-                ErrorModel(samples.signs, samples.position_m),
-                ErrorModel(samples.signs, samples.rotation_deg),
+                ErrorModel.fit(samples.signs, samples.position_m),
+                ErrorModel.fit(samples.signs, samples.rotation_deg),
             )
+
+    def to_plain(self) -> dict[str, Any] | None:
+        """What was learned, for ``PlaceIndex.learned``; None where the map is too small."""
+        if self._models is None:
+            return None
+        return {"position": self._models[0].to_plain(), "rotation": self._models[1].to_plain()}
 
     def estimate(self, query: Query) -> PoseEstimates:
         """One interpolated pose per query."""

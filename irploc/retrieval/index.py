@@ -35,15 +35,15 @@ class PlaceIndex:
         vectors: (M, D) float32 unit vectors, exact whatever the kind of index.
         faiss_index: over them, inner product.
         kind: flat, ivfpq or hnsw.
-        calibrations: what was saved beside it about how far methods are to be trusted here, by method; see
-            ``estimators.calibration``.
+        learned: plain values that methods learned from these photos, by name, saved beside the index so that they need not
+            be learned at every start.
     """
 
     frames: Frames
     vectors: np.ndarray
     faiss_index: Any
     kind: str
-    calibrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    learned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k most similar mapping photos of each query, best first.
@@ -71,7 +71,7 @@ class PlaceIndex:
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([similarities for _, similarities in parts])
 
     def without(self, taken: np.ndarray) -> PlaceIndex:
-        """A flat index over the photos outside a mask (M,); nothing is calibrated for it."""
+        """A flat index over the photos outside a mask (M,); nothing is learned from it."""
         vectors = np.ascontiguousarray(self.vectors[~taken])
         return PlaceIndex(self.frames[~taken], vectors, _new_faiss_index(vectors, "flat"), "flat")
 
@@ -127,7 +127,7 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "images": len(index.frames),
         "dimension": header.dimension,
         "content_sha256": _fingerprint(index),
-        "calibrations": {name: dict(values) for name, values in index.calibrations.items()},
+        "learned": {name: dict(values) for name, values in index.learned.items()},
     }
     with replacing(sidecar) as temporary_sidecar, replacing(path) as temporary:
         with runtime_errors_of_the_disk():
@@ -159,8 +159,8 @@ def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
     except RuntimeError:
         raise damaged from None
     rows = store.frames.splits == "train"
-    vectors, calibrations = np.ascontiguousarray(store.vectors(rows)), content.get("calibrations", {})
-    index = PlaceIndex(store.frames[rows], vectors, faiss_index, content["kind"], calibrations)
+    vectors, learned = np.ascontiguousarray(store.vectors(rows)), content.get("learned", {})
+    index = PlaceIndex(store.frames[rows], vectors, faiss_index, content["kind"], learned)
     if content.get("content_sha256") != _fingerprint(index) or faiss_index.ntotal != len(index.frames):
         raise Mismatch(f"{path} indexes other images than {store.path} holds: run 'irploc index {store.path}' again")
     return index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from irploc.estimators.base import Query
 from irploc.estimators.holes import ErrorModel, simulate
 from irploc.estimators.interpolation import Bdi, Ewb
 from irploc.estimators.neighbourhoods import SIZES, look
-from irploc.estimators.robust import Robust
+from irploc.estimators.robust import LEARNED, Robust
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.retrieval.index import PlaceIndex
@@ -95,10 +96,24 @@ def test_holes_leave_out_what_they_should_and_make_errors_larger() -> None:
 def test_the_error_model_tells_good_neighbourhoods_from_bad() -> None:
     vectors, poses = walk(np.arange(0, 30, 0.1))
     samples = simulate(vectors, poses)
-    model = ErrorModel(samples.signs, samples.position_m)
+    model = ErrorModel.fit(samples.signs, samples.position_m)
     queries, true = walk(np.random.default_rng(3).uniform(0, 29, 100), seed=4)
     rows, _ = place_index(vectors, poses).search(queries, 50)
     seen = look(vectors, poses, queries, rows)
     errors = np.array([pose_errors(found, true)[0] for found in seen.poses]).T
     predicted = model.log_errors(seen.signs)
     assert np.corrcoef(predicted.ravel(), np.log(errors + 1e-4).ravel())[0, 1] > 0.6
+
+
+def test_what_is_saved_with_the_index_gives_the_same_answers_and_nothing_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, poses = walk(np.arange(0, 12, 0.1))
+    index = place_index(vectors, poses)
+    learning = Robust(index)
+    saved = replace(index, learned={LEARNED: learning.to_plain()})
+    monkeypatch.setattr("irploc.estimators.robust.simulate", None)
+    queries, _ = walk(np.random.default_rng(3).uniform(0, 11, 20), seed=4)
+    first, second = (robust.estimate(Query(queries)).poses for robust in (learning, Robust(saved)))
+    assert np.array_equal(first.centers_m, second.centers_m)
+    damaged = {"position": {}, "rotation": {}}
+    with pytest.raises(KeyError):
+        Robust(replace(index, learned={LEARNED: damaged}))
