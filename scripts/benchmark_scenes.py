@@ -26,17 +26,19 @@ import argparse
 import re
 import sys
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from irploc.encoders import EncoderOptions, create_encoder
 from irploc.errors import BadInput, IrplocError, NotFound
-from irploc.estimators.build import Place, check_specs
+from irploc.estimators.build import Place, check_specs, learned_of
+from irploc.estimators.mlp import with_calibration
 from irploc.evaluation import evaluate_place
 from irploc.evaluation.published import PUBLISHED
+from irploc.progress import Silent
 from irploc.report.benchmark import Cell, SceneResult, write_benchmark
 from irploc.retrieval.embed import embed_scene
-from irploc.retrieval.index import build_index, save_index
+from irploc.retrieval.index import PlaceIndex, build_index, load_index, save_index
 from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore
 from irploc.scene import Scene
@@ -148,7 +150,7 @@ def absent(entry: Entry) -> str:
     return f"{missing} of {len(scene.frames)} photos of {entry.scene} are missing" if missing else ""
 
 
-def trained(data: TrainingSet, model: str, plan: Plan, seed: int, path: Path) -> None:
+def trained(data: TrainingSet, index: PlaceIndex, model: str, plan: Plan, seed: int, path: Path) -> None:
     """Trains a model unless the file holds the same training of the same data."""
     wanted = recipe(plan.recipe, place_of(data.poses.centers_m), epochs=plan.epochs)
     if path.is_file():
@@ -160,8 +162,21 @@ def trained(data: TrainingSet, model: str, plan: Plan, seed: int, path: Path) ->
             return
     options = TrainingOptions(seed, EncoderOptions().torch_device, checkpoint_path(path))
     result = train(data, model, wanted, options)
-    save_model(PoseRegressor(model, result.heads, wanted, seed, data.identity, asdict(result.record)), path)
+    regressor = PoseRegressor(model, result.heads, wanted, seed, data.identity, asdict(result.record))
+    save_model(with_calibration(regressor, data, index, options), path)
     checkpoint_path(path).unlink(missing_ok=True)
+
+
+def indexed(slug: str, store: EmbeddingStore, out: Path) -> PlaceIndex:
+    """The index that is there, or a new one with what methods learn from it."""
+    path = out / "indexes" / f"{slug}.faiss"
+    try:
+        return load_index(path, store)
+    except IrplocError:
+        index = build_index(store)
+    index = replace(index, learned=learned_of(Place(slug, store, index, Workspace(out)), Silent()))
+    save_index(index, store.header, path)
+    return index
 
 
 def run_scene(entry: Entry, plan: Plan, out: Path) -> SceneResult:
@@ -173,14 +188,13 @@ def run_scene(entry: Entry, plan: Plan, out: Path) -> SceneResult:
     embed_scene(scene, entry.scene, store_path, encoder, options, quiet=not sys.stderr.isatty())
     cells: dict[str, list[Cell]] = {method: [] for method in plan.methods}
     with EmbeddingStore.open(store_path) as store:
-        index = build_index(store)
-        save_index(index, store.header, out / "indexes" / f"{entry.slug}.faiss")
+        index = indexed(entry.slug, store, out)
         data = TrainingSet.from_store(store)
         needed = [model for model in MODELS if model in plan.methods or "fused" in plan.methods]
         for seed in plan.seeds:
             workspace = Workspace(out / f"seed-{seed}")
             for model in needed:
-                trained(data, model, plan, seed, workspace.model(entry.slug, model))
+                trained(data, index, model, plan, seed, workspace.model(entry.slug, model))
             evaluation = evaluate_place(Place(entry.slug, store, index, workspace), plan.methods)
             for method, result in evaluation.results.items():
                 cells[method].append((result.scores.median_position_m, result.scores.median_rotation_deg))

@@ -106,3 +106,33 @@ def test_a_fraction_is_counted_seeded_and_mixed() -> None:
 def test_numbers_that_make_no_split_are_refused(split, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
         split(frames_of(("", list(range(10)))))
+
+
+def line(count: int) -> Poses:
+    """Photos every metre on a line, all turned alike."""
+    return Poses(np.arange(count)[:, None] * np.eye(3)[:1], np.tile([1.0, 0, 0, 0], (count, 1)))
+
+
+def test_pose_folds_hold_out_about_a_quarter_in_holes_of_four_sizes() -> None:
+    """By hand: 240 photos, holes of 4, 15, 30 and 60 photos. In a line holes are runs, which may overlap or touch."""
+    for held, size in zip(splits.pose_folds(line(240)), (4, 15, 30, 60), strict=True):
+        assert 60 - size < held.sum() <= 60
+        runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[False], held, [False]]).astype(int))))[::2]
+        assert runs.min() >= size / 2, "at an end of the line a hole is not cut short, it only lies to one side"
+    assert splits.pose_folds(line(240))[3].sum() == 60
+
+
+def test_pose_folds_depend_on_the_seed_alone_and_never_hold_out_all() -> None:
+    first, again, other = (np.stack(splits.pose_folds(line(100), seed)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    for count in (4, 5, 20):
+        assert all(0 < held.sum() < count for held in splits.pose_folds(line(count)))
+
+
+def test_a_photo_turned_away_is_not_in_the_hole_of_its_neighbour() -> None:
+    """By hand: beside a photo at 0 m lie one at 1 m, turned by 180 degrees, and one at 2 m, turned like it."""
+    poses = Poses(np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [9, 0, 0]]), np.eye(4)[[0, 2, 0, 0]])
+    distances = splits.pose_distances(poses, np.array([0]))[0]
+    assert distances[2] < distances[1]
+    assert distances[0] == 0

@@ -159,20 +159,15 @@ def _calibrated(
     """The same model with its calibration, unless the place is too small for one."""
     from dataclasses import replace
 
-    from irploc.estimators.calibrated import calibrate
-    from irploc.estimators.calibration import LEAST_PHOTOS
+    from irploc.estimators.mlp import calibration_steps, with_calibration
     from irploc.progress import progress
-    from irploc.splits import pose_folds
-    from irploc.training.heldout import HeldOut
 
-    if len(data) < LEAST_PHOTOS:
+    steps = calibration_steps(regressor, data)
+    if not steps:
         note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
         return regressor
-    place, folds = regressor.recipe.place, pose_folds(data.poses)
-    steps = HeldOut(data, regressor.model, place, options, folds).steps
     with progress("calibrating", steps, "steps", quiet) as bar, _interruption_told():
-        held_out = HeldOut(data, regressor.model, place, replace(options, progress=bar), folds)
-        return replace(regressor, calibration=calibrate(index, lambda _, fold, rows: held_out.poses(fold, rows)).to_plain())
+        return with_calibration(regressor, data, index, replace(options, progress=bar))
 
 
 @contextmanager

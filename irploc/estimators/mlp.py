@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 
 from irploc.errors import BadInput
 from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
-from irploc.estimators.calibrated import Calibrated
-from irploc.estimators.calibration import Calibration
-from irploc.training.dataset import identity_of
+from irploc.estimators.calibrated import Calibrated, calibrate
+from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
+from irploc.retrieval.index import PlaceIndex
+from irploc.splits import pose_folds
+from irploc.training.dataset import TrainingSet, identity_of
+from irploc.training.heldout import HeldOut
+from irploc.training.loop import TrainingOptions
 from irploc.training.modelfile import PoseRegressor, load_model
 
 if TYPE_CHECKING:
@@ -56,6 +60,30 @@ def _build(method: str, options: RegressorOptions, model_path: Path | None, plac
         return Calibrated(estimator, Calibration.from_plain(regressor.calibration), place.index)
     except (KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is damaged: its calibration cannot be read; train again") from None
+
+
+def calibration_steps(regressor: PoseRegressor, data: TrainingSet) -> int:
+    """How many training steps ``with_calibration`` takes; 0 where the place is too small for one."""
+    return _held_out(regressor, data, TrainingOptions()).steps if len(data) >= LEAST_PHOTOS else 0
+
+
+def with_calibration(
+    regressor: PoseRegressor, data: TrainingSet, index: PlaceIndex, options: TrainingOptions
+) -> PoseRegressor:
+    """The same model with its calibration, by training others like it without some of the photos.
+
+    Args:
+        data, options: it was trained with.
+        index: over the same photos.
+    """
+    if len(data) < LEAST_PHOTOS:
+        return regressor
+    held_out = _held_out(regressor, data, options)
+    return replace(regressor, calibration=calibrate(index, lambda _, fold, rows: held_out.poses(fold, rows)).to_plain())
+
+
+def _held_out(regressor: PoseRegressor, data: TrainingSet, options: TrainingOptions) -> HeldOut:
+    return HeldOut(data, regressor.model, regressor.recipe.place, options, pose_folds(data.poses))
 
 
 for _name, _summary in (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,21 @@ def test_an_index_that_cannot_be_written_says_so_and_leaves_nothing(folder: Path
         with pytest.raises(BadInput, match="cannot be called"):
             save_index(index, store.header, tmp_path / "place.toml")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_methods_learned_is_kept_beside_the_index(folder: Path, tmp_path: Path) -> None:
+    with EmbeddingStore.open(folder / "tiny.h5") as store:
+        index = replace(build_index(store), learned={"bdi:k=25": {"limit": 0.5, "mean": [1.0, 2.0]}})
+        save_index(index, store.header, tmp_path / "a.faiss")
+        assert load_index(tmp_path / "a.faiss", store).learned == index.learned
+        assert build_index(store).learned == {}
+
+
+def test_an_index_without_some_photos_finds_the_others(folder: Path) -> None:
+    with EmbeddingStore.open(folder / "tiny.h5") as store:
+        index = build_index(store, "hnsw")
+    taken = np.arange(160) % 3 == 0
+    smaller = index.without(taken)
+    rows, _ = smaller.search(index.vectors[~taken], 1)
+    assert rows[:, 0].tolist() == list(range(106))
+    assert smaller.frames.names == tuple(name for name, gone in zip(index.frames.names, taken, strict=True) if not gone)

@@ -1,0 +1,126 @@
+"""A training goes on from a trained network when photos come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from irploc.geometry.poses import Poses, pose_errors
+from irploc.splits import pose_folds
+from irploc.training.batches import Batches
+from irploc.training.dataset import TrainingSet
+from irploc.training.heldout import HeldOut
+from irploc.training.loop import TrainingOptions, train
+from irploc.training.modelfile import PoseRegressor
+from irploc.training.models import ORIENTATION, POSITION, Networks
+from irploc.training.recipes import Recipe, recipe
+from irploc.training.trainee import make_trainees
+from irploc.training.warm_start import shortened
+
+Toy = Callable[..., TrainingSet]
+
+
+def small(**changes: float) -> Recipe:
+    sizes = {"width": 32, "batch_size": 16, "heads": 1, "epochs": 100, "minimum_steps": 0} | changes
+    return replace(recipe("fast", "indoor"), **sizes)  # type: ignore[arg-type]
+
+
+def poses_of(model: str, heads: list[Networks], data: TrainingSet, embeddings: np.ndarray) -> Poses:
+    return PoseRegressor(model, heads, small(), 0, data.identity, {}).poses(embeddings)
+
+
+def some(data: TrainingSet, kept: np.ndarray) -> TrainingSet:
+    return replace(
+        data,
+        embeddings=data.embeddings[kept],
+        poses=data.poses[kept],
+        sequences=data.sequences[kept],
+        indices=data.indices[kept],
+    )
+
+
+def started(data: TrainingSet, model: str, chosen: Recipe, trained: list[Networks]) -> list[Networks]:
+    """What a training that goes on from ``trained`` begins with."""
+    batches = Batches(data, chosen, 0, torch.device("cpu"))
+    trainees = make_trainees(model, chosen, batches, 10, trained)
+    return [{part.training: part.finished(batches.input_map, batches.target_map)[0] for part in trainees}]
+
+
+@pytest.mark.parametrize("model", ["irpnet", "mlp"])
+def test_without_a_linear_lane_it_begins_with_the_same_answers_moved_to_the_mean(toy: Toy, model: str) -> None:
+    """On other photos than it was trained on, whose components and spreads are others."""
+    data, chosen = toy(), small(ridge=0.0, position_teacher=0.0, orientation_teacher=0.0)
+    trained = train(some(data, np.arange(40) % 8 != 5), model, chosen, TrainingOptions()).heads
+    plain = np.asarray(data.embeddings[:, 0], dtype=np.float32)
+    before, after = (
+        poses_of(model, heads, data, plain).centers_m for heads in (trained, started(data, model, chosen, trained))
+    )
+    assert np.ptp(after - before, axis=0).max() < 1e-3
+    assert np.ptp(before, axis=0).max() > 1
+    np.testing.assert_allclose(after.mean(axis=0), data.poses.centers_m.mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["irpnet", "mlp"])
+def test_with_a_linear_lane_it_begins_about_as_good_as_it_was(toy: Toy, model: str) -> None:
+    data, chosen = toy(), small()
+    trained = train(some(data, np.arange(40) % 8 != 5), model, chosen, TrainingOptions()).heads
+    errors = [
+        np.median(pose_errors(poses_of(model, heads, data, data.watched.embeddings), data.watched.poses), axis=1)
+        for heads in (trained, started(data, model, chosen, trained))
+    ]
+    assert (errors[1] < 1.5 * errors[0] + [0.02, 0.5]).all()
+
+
+def test_a_tenth_of_the_steps_is_enough_for_a_tenth_more_photos(toy: Toy) -> None:
+    data, chosen = toy(), small()
+    first = train(some(data, np.arange(40) < 36), "irpnet", chosen, TrainingOptions()).heads
+    short = shortened(chosen, len(data))
+    assert short.total_steps(len(data)) == pytest.approx(0.1 * chosen.total_steps(len(data)), rel=0.1)
+    added = train(data, "irpnet", short, TrainingOptions(start=first)).heads
+    scratch = train(data, "irpnet", chosen, TrainingOptions()).heads
+    errors = {}
+    for name, heads in (("added", added), ("scratch", scratch), ("first", first)):
+        found = poses_of("irpnet", heads, data, np.asarray(data.embeddings[36:, 0], dtype=np.float32))
+        errors[name] = np.median(pose_errors(found, data.poses[36:])[0])
+    assert errors["added"] < 1.3 * errors["scratch"] + 0.01
+    assert errors["added"] < errors["first"]
+
+
+def test_another_start_is_another_training(toy: Toy, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    data, chosen = toy(), small(epochs=2)
+    starts = [train(data, "mlp", chosen, TrainingOptions(seed)).heads for seed in (1, 2)]
+    one, other = (train(data, "mlp", chosen, TrainingOptions(start=start)).heads[0]["joint"] for start in starts)
+    assert not torch.equal(one.first_layer.weight, other.first_layer.weight)
+
+
+def test_a_start_whose_orientation_has_the_other_sign_is_turned(toy: Toy) -> None:
+    data, chosen = toy(), small(epochs=60)
+    trained = train(data, "irpnet", chosen, TrainingOptions()).heads
+    head = trained[0][ORIENTATION].last_layer(ORIENTATION)
+    head.weight.data.neg_()
+    head.bias.data.neg_()
+    again = train(data, "irpnet", replace(chosen, epochs=1), TrainingOptions(start=trained)).heads
+    found = poses_of("irpnet", again, data, data.watched.embeddings)
+    assert np.median(pose_errors(found, data.watched.poses)[1]) < 5
+
+
+def test_held_out_photos_are_answered_by_models_that_never_saw_them(toy: Toy) -> None:
+    data = toy()
+    folds = pose_folds(data.poses)
+    held_out = HeldOut(data, "irpnet", "indoor", TrainingOptions(), folds)
+    held_out._recipe = replace(held_out._recipe, width=32, batch_size=16, minimum_steps=40)
+    rows = np.flatnonzero(folds[3])
+    found = held_out.poses(3, rows)
+    moved = data.poses.centers_m.copy()
+    moved[rows] += 100.0
+    lies = HeldOut(
+        replace(data, poses=Poses(moved, data.poses.world_from_cam_wxyz)), "irpnet", "indoor", TrainingOptions(), folds
+    )
+    lies._recipe = held_out._recipe
+    assert np.array_equal(lies.poses(3, rows).centers_m, found.centers_m), "labels of held-out photos must not matter"
+    assert held_out.steps == sum(held_out._recipe.total_steps(int((~held).sum())) for held in folds)
+    assert POSITION in held_out._trained[3].heads[0]
