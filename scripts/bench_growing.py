@@ -51,7 +51,7 @@ class Workspace:
         found = {}
         for name, path in models.items():
             target = self.root / f"models/place.{MODEL}.pt"
-            target.unlink(missing_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             self.run("evaluate", "place", "--methods", MODEL, "--json", str(self.root / "scores.json"))
             scores = json.loads((self.root / "scores.json").read_text())["results"][MODEL]

@@ -125,13 +125,15 @@ def _continued(
     from dataclasses import replace
 
     from irploc.training.modelfile import check_identity, load_model
-    from irploc.training.warm_start import shortened
+    from irploc.training.warm_start import SHARE_OF_STEPS
 
     trained = load_model(init, method=model)
     other_photos = {"mapping_fingerprint": trained.identity["mapping_fingerprint"]}  # are what this is for
     check_identity(trained.identity, {**data.identity, **other_photos}, init)
     given = {key: value for key, value in changes.items() if value is not None}
-    return replace(shortened(trained.recipe, len(data)), **given), trained.heads, trained.calibration
+    if "epochs" in given:
+        given |= {"share": 1.0, "minimum_steps": 0}
+    return replace(trained.recipe, **{"share": SHARE_OF_STEPS, **given}), trained.heads, trained.calibration
 
 
 def _train_with_progress(

@@ -7,6 +7,7 @@ needs many steps to come near it and then generalises worse, above all in rotati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import nn
@@ -34,29 +35,35 @@ class LinearLane:
     else; ``restore`` keeps the other units out of the lane: where they could enter, errors were a tenth larger.
 
     Args:
-        network: just made; its weights are changed so that it begins as the linear map.
+        network: just made; its weights are changed so that it begins as the linear map. With ``linear`` None it has the lane
+            of a trained network, which is kept; only the scale of its targets may have become another one.
         linear: output -> (R, p) weights.
         spreads: output -> (p,) standard deviations of the targets, to know what values to expect.
-        alone: the network is to give the linear map and nothing else; False leaves what the other units add to it.
     """
 
     @torch.no_grad()
-    def __init__(self, network: Regressor, linear: Outputs, spreads: Outputs, alone: bool = True) -> None:
+    def __init__(self, network: Regressor, linear: Outputs | None, spreads: Outputs) -> None:
         self._chains: list[_Chain] = []
-        first = network.first_layer
+        self._first = first = network.first_layer
         for heads, hidden in _routes(network):
-            weights = torch.cat([linear[name] for name in heads], dim=1)
-            shift = MARGIN * torch.cat([spreads[name] for name in heads])
             start = self._chains[-1].entry.stop if self._chains else 0
-            entry = slice(start, start + weights.shape[1])
-            first.weight[entry] = weights.T
-            first.bias[entry] = shift
-            for name, head in heads.items():
-                if alone:
+            entry = slice(start, start + sum(head.out_features for head in heads.values()))
+            if linear is None:
+                _rescale(first, entry, heads)
+            else:
+                first.weight[entry] = torch.cat([linear[name] for name in heads], dim=1).T
+                first.bias[entry] = MARGIN * torch.cat([spreads[name] for name in heads])
+                for name, head in heads.items():
                     head.weight.zero_()
-                head.bias[:] = -MARGIN * spreads[name]
+                    head.bias[:] = -MARGIN * spreads[name]
             self._chains.append(_Chain(entry, hidden, heads))
         self.restore()
+
+    @torch.no_grad()
+    def add(self, linear: Outputs) -> None:
+        """Adds a linear map, output -> (R, p) weights, to the one that the lane carries."""
+        for chain in self._chains:
+            self._first.weight[chain.entry] += torch.cat([linear[name] for name in chain.heads], dim=1).T
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -69,11 +76,23 @@ class LinearLane:
                 layer.bias[lane] = 0.0
                 layer.weight[lane, entry].fill_diagonal_(1.0)
                 entry = lane
-            start = 0
-            for head in chain.heads.values():
+            for start, head in _starts(chain.heads):
                 head.weight[:, lane] = 0.0
                 head.weight[:, start : start + head.out_features].fill_diagonal_(1.0)
-                start += head.out_features
+
+
+def _rescale(first: nn.Linear, entry: slice, heads: dict[str, nn.Linear]) -> None:
+    """Moves the factors with which the heads take the lane to its entry, where ``restore`` leaves them."""
+    factors = [head.weight[:, start : start + head.out_features].diagonal() for start, head in _starts(heads)]
+    factor = torch.cat(factors)
+    first.weight[entry] *= factor[:, None]
+    first.bias[entry] *= factor
+
+
+def _starts(heads: dict[str, nn.Linear]) -> list[tuple[int, nn.Linear]]:
+    """Where in the lane the outputs of each head begin."""
+    ends = list(accumulate((head.out_features for head in heads.values()), initial=0))
+    return list(zip(ends, heads.values(), strict=False))
 
 
 def _routes(network: Regressor) -> list[tuple[dict[str, nn.Linear], list[nn.Linear]]]:

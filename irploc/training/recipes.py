@@ -30,6 +30,7 @@ class Recipe:
         batch_size: images per step.
         heads: how many models are trained at once; their poses are averaged.
         epochs: each image is drawn once per epoch, in a random version.
+        share: of all these steps that is done, when a training goes on from a trained model.
         minimum_steps: more epochs are done until there are that many steps, for scenes with few images.
         optimizer: ``adam`` (weight decay added to the gradient) or ``adamw`` (decoupled from it).
         learning_rate, beta1, beta2, epsilon, weight_decay: its settings.
@@ -67,6 +68,7 @@ class Recipe:
     dropout: float = DROPOUT
     batch_size: int = 8
     heads: int = 1
+    share: float = 1.0
     minimum_steps: int = 0
     optimizer: str = "adam"
     beta1: float = 0.9
@@ -113,7 +115,8 @@ class Recipe:
     def total_steps(self, images: int) -> int:
         """Steps of the whole training, whole epochs."""
         per_epoch = self.steps_per_epoch(images)
-        return max(self.epochs, -(-self.minimum_steps // per_epoch)) * per_epoch
+        epochs = max(self.epochs, -(-self.minimum_steps // per_epoch))
+        return max(1, round(self.share * epochs)) * per_epoch
 
     @property
     def teacher_shares(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, 
 from irploc.training.normalisation import InputMap, TargetMap
 from irploc.training.recipes import Recipe
 from irploc.training.stack import Stack
-from irploc.training.warm_start import centre, load_trained
+from irploc.training.warm_start import adapt, load_trained
 
 JOINT = "joint"  # the one training of an MLP; an IRPNet has a training for each output
 
@@ -151,9 +152,11 @@ def make_trainees(
         for network, trained in zip(networks, start, strict=bool(start)):
             load_trained(network, trained[training], outputs, batches)
         if batches.teacher is not None:
-            lanes = [LinearLane(network, batches.teacher.linear, spreads, alone=not start) for network in networks]
-        for network in networks if start else ():
-            centre(network, outputs, batches)
+            linear = None if start else batches.teacher.linear
+            lanes = [LinearLane(network, linear, spreads) for network in networks]
+        if start:
+            for network, lane in zip_longest(networks, lanes):
+                adapt(network, lane, outputs, batches, recipe)
         return Trainee(training, networks, criterion.to(device), recipe, total_steps, lanes)
 
     if model == "mlp":

@@ -2,30 +2,21 @@
 
 A trained network works on embeddings and metres; one in training works on components of the embeddings and standardized
 targets, and both change with the photos. The old weights are carried over exactly but for what the new components leave out.
-The linear lane is solved anew on all photos, so that only what is not linear is remembered, and the outputs are moved so
-that they are right on the mean. A tenth of the steps is then enough.
+Ridge regression on what they miss is added to the linear lane. Then a tenth of the steps is enough.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from irploc.training.batches import Batches
+from irploc.training.linear_start import LinearLane
 from irploc.training.losses import Outputs
 from irploc.training.models import ORIENTATION, Regressor
 from irploc.training.recipes import Recipe
+from irploc.training.teacher import ridge_map
 
 SHARE_OF_STEPS = 0.1
-SHARE_OF_RATE = 0.5  # of the learning rate
-
-
-def shortened(recipe: Recipe, images: int) -> Recipe:
-    """What is left to do when a training on ``images`` photos goes on from trained networks."""
-    steps = SHARE_OF_STEPS * recipe.total_steps(images)
-    epochs = max(1, round(steps / recipe.steps_per_epoch(images)))
-    return replace(recipe, epochs=epochs, minimum_steps=0, learning_rate=SHARE_OF_RATE * recipe.learning_rate)
 
 
 @torch.no_grad()
@@ -54,13 +45,23 @@ def load_trained(network: Regressor, trained: Regressor, outputs: tuple[str, ...
 
 
 @torch.no_grad()
-def centre(network: Regressor, outputs: tuple[str, ...], batches: Batches) -> None:
-    """Moves the outputs so that their mean over the plain photos is that of the targets."""
+def adapt(network: Regressor, lane: LinearLane | None, outputs: tuple[str, ...], batches: Batches, recipe: Recipe) -> None:
+    """Adds what a closed form can: the mean of what is missing and, where there is a lane, ridge regression on the rest."""
+    missing = _missing(network, outputs, batches)
+    for output, rest in missing.items():
+        network.last_layer(output).bias.add_(rest.mean(dim=0))
+    if lane is not None:
+        missing = _missing(network, outputs, batches)
+        embeddings = batches.embeddings.float()
+        lane.add({name: ridge_map(embeddings, rest, recipe.ridge, recipe.partial_jitter) for name, rest in missing.items()})
+
+
+def _missing(network: Regressor, outputs: tuple[str, ...], batches: Batches) -> Outputs:
+    """Targets less outputs, of the plain photos."""
     network.eval()
     found: Outputs = network(batches.embeddings[:, 0].float())
-    for output in outputs:
-        network.last_layer(output).bias.add_((batches.targets[output] - found[output]).mean(dim=0))
     network.train()
+    return {output: batches.targets[output] - found[output] for output in outputs}
 
 
 def _turn(network: Regressor, batches: Batches) -> None:

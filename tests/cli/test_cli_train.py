@@ -141,7 +141,7 @@ def test_a_training_goes_on_from_a_model_when_photos_were_added(larger: Path, mo
     assert f"from {model}, 27 images" in result.stderr
     after = load_model(model)
     assert after.identity["mapping_fingerprint"] != before.identity["mapping_fingerprint"]
-    assert (len(after.heads), after.recipe.width, after.recipe.epochs) == (3, 32, 1)
+    assert (len(after.heads), after.recipe.width, after.recipe.epochs, after.recipe.share) == (3, 32, 3, 0.1)
     assert after.calibration == before.calibration
 
 
