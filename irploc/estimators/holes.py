@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from irploc.estimators.neighbourhoods import SIZES, look
-from irploc.geometry.poses import Poses, pose_errors
+from irploc.estimators.neighbourhoods import COARSE, SIZES, Map, look
+from irploc.geometry.poses import pose_errors
 from irploc.splits import pose_distances
 
 HOLES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
@@ -33,9 +33,9 @@ class Samples:
     rotation_deg: np.ndarray
 
 
-def simulate(vectors: np.ndarray, poses: Poses, seed: int = 0) -> Samples:
-    """Asks for mapping photos (M, D) with holes cut around them; M must be at least ``LEAST_PHOTOS``."""
-    count = len(vectors)
+def simulate(mapped: Map, seed: int = 0) -> Samples:
+    """Asks for mapping photos with holes cut around them; there must be at least ``LEAST_PHOTOS``."""
+    vectors, poses, count = mapped.vectors, mapped.poses, len(mapped.vectors)
     asked = np.sort(np.random.default_rng(seed).permutation(count)[:ASKED])
     close = _first(pose_distances(poses, asked), HOLES[-1] + 1)
     similarities = vectors[asked] @ vectors.T
@@ -48,7 +48,7 @@ def simulate(vectors: np.ndarray, poses: Poses, seed: int = 0) -> Samples:
         taken = (similar[:, :, None] == close[:, None, : hole + 1]).any(axis=2) | (similar == asked[:, None])
         order = np.argsort(taken, axis=1, kind="stable")[:, : min(SIZES[-1], count - hole - 2)]
         rows = np.take_along_axis(similar, order, axis=1)
-        seen = look(vectors, poses, vectors[asked], rows)
+        seen = look(mapped, vectors[asked], rows)
         errors = [pose_errors(found, poses[asked]) for found in seen.poses]
         parts.append((seen.signs, np.array([m for m, _ in errors]).T, np.array([deg for _, deg in errors]).T))
     signs, position_m, rotation_deg = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -89,7 +89,12 @@ class ErrorModel:
         """
         mean, spread, coefficients = (np.array(values[name], dtype=float) for name in ("mean", "spread", "coefficients"))
         size = len(mean)
-        if spread.shape != (size,) or coefficients.shape != (len(SIZES), 1 + size + size * (size + 1) // 2):
+        kinds = (len(SIZES), len(SIZES) + len(COARSE))
+        if (
+            len(coefficients) not in kinds
+            or spread.shape != (size,)
+            or coefficients.shape[1:] != (1 + size + size * (size + 1) // 2,)
+        ):
             raise ValueError("the lists of an error model differ in length")
         return cls(mean, spread, coefficients)
 

@@ -137,10 +137,10 @@ def gram_matrices(vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray) ->
     return grams
 
 
-def affine_weights(grams: np.ndarray) -> np.ndarray:
+def affine_weights(grams: np.ndarray, ridge: float = BDI_RIDGE) -> np.ndarray:
     """(N, k) solutions of (G + ridge I) w = 1, normalised; equal weights where a query equals all its neighbours."""
     count = grams.shape[1]
-    regular = grams + BDI_RIDGE * np.eye(count)
+    regular = grams + ridge * np.eye(count)
     solution = np.linalg.solve(regular, np.ones((*grams.shape[:2], 1)))[..., 0]
     return np.asarray(solution / solution.sum(axis=1, keepdims=True))
 

@@ -11,7 +11,38 @@ from irploc.geometry.averaging import average_poses
 from irploc.geometry.poses import Poses
 
 SIZES = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50)
+COARSE = ((8, 25), (16, 10), (16, 25), (32, 25), (32, 50))  # principal components, neighbours
+LEAST_FOR_COARSE = 150  # photos; in smaller maps the components say little
+_COARSE_RIDGE = 1e-2
+_BASIS_PHOTOS = 1000
 _TINY = 1e-4  # metres and radians; below it nothing is told apart
+
+
+class Map:
+    """The mapping photos as neighbourhoods see them.
+
+    A combination that meets the query exactly in a few principal components and is short otherwise is a local linear
+    regression: it bridges gaps that no combination of nearest photos spans.
+
+    Args:
+        vectors: (M, D) embeddings.
+        poses: M.
+    """
+
+    def __init__(self, vectors: np.ndarray, poses: Poses) -> None:
+        self.vectors, self.poses = vectors, poses
+        self.coarse = COARSE if len(vectors) >= LEAST_FOR_COARSE else ()
+        self._basis = _principal_axes(vectors, max(size for size, _ in COARSE)) if self.coarse else vectors[:0].T
+        self.reduced = vectors @ self._basis
+
+    @property
+    def kinds(self) -> int:
+        """C, how many neighbourhoods there are."""
+        return len(SIZES) + len(self.coarse)
+
+    def reduce(self, queries: np.ndarray) -> np.ndarray:
+        """(N, R) main components of (N, D) embeddings, not centred."""
+        return np.asarray(queries @ self._basis)
 
 
 @dataclass(frozen=True)
@@ -20,7 +51,8 @@ class Neighbourhoods:
 
     Attributes:
         rows: (N, K) mapping photos, most similar first.
-        weights: (N, C, K), each summing to one; neighbourhood c uses the first ``SIZES[c]`` photos (all K if fewer).
+        weights: (N, C, K), each summing to one; neighbourhood c uses the first ``SIZES[c]`` photos (all K if fewer), or as
+            ``COARSE`` says.
         signs: (N, C, S) logarithms, see ``_signs``.
         poses: C times the N interpolated poses.
     """
@@ -31,22 +63,37 @@ class Neighbourhoods:
     poses: list[Poses]
 
 
-def look(vectors: np.ndarray, mapped: Poses, queries: np.ndarray, rows: np.ndarray) -> Neighbourhoods:
+def look(mapped: Map, queries: np.ndarray, rows: np.ndarray) -> Neighbourhoods:
     """Interpolates in every neighbourhood.
 
     Args:
-        vectors: (M, D) of the mapping photos.
-        mapped: their poses.
+        mapped: the mapping photos.
         queries: (N, D).
         rows: (N, K) the most similar mapping photos of each.
     """
-    grams = gram_matrices(vectors, queries, rows)
-    weights = np.zeros((len(rows), len(SIZES), rows.shape[1]))
+    grams = gram_matrices(mapped.vectors, queries, rows)
+    weights = np.zeros((len(rows), mapped.kinds, rows.shape[1]))
     for column, size in enumerate(SIZES):
         count = min(size, rows.shape[1])
         weights[:, column, :count] = affine_weights(grams[:, :count, :count])
-    poses = [average_poses(mapped, rows, weights[:, column]) for column in range(len(SIZES))]
-    return Neighbourhoods(rows, weights, _signs(grams, weights, mapped, rows, poses), poses)
+    reduced = mapped.reduce(queries)
+    for column, (size, neighbours) in enumerate(mapped.coarse, start=len(SIZES)):
+        count = min(neighbours, rows.shape[1])
+        coarse = gram_matrices(mapped.reduced[:, :size], reduced[:, :size], rows[:, :count])
+        scale = np.einsum("nkk->n", coarse) / count + 1e-12
+        weights[:, column, :count] = affine_weights(coarse / scale[:, None, None], _COARSE_RIDGE)
+    poses = [average_poses(mapped.poses, rows, weights[:, column]) for column in range(mapped.kinds)]
+    return Neighbourhoods(rows, weights, _signs(grams, weights, mapped.poses, rows, poses), poses)
+
+
+def _principal_axes(vectors: np.ndarray, count: int) -> np.ndarray:
+    """(D, count) of largest variance, from at most ``_BASIS_PHOTOS`` photos at even distances."""
+    chosen = vectors[np.unique(np.linspace(0, len(vectors) - 1, _BASIS_PHOTOS).round().astype(np.int64))]
+    centred = (chosen - chosen.mean(axis=0)).astype(np.float64)
+    values, axes = np.linalg.eigh(centred @ centred.T)
+    largest = slice(-1, -1 - min(count, len(chosen), vectors.shape[1]), -1)
+    found = centred.T @ (axes[:, largest] / np.sqrt(np.maximum(values[largest], 1e-12)))
+    return np.asarray(found, dtype=np.float32)
 
 
 def _signs(grams: np.ndarray, weights: np.ndarray, mapped: Poses, rows: np.ndarray, poses: list[Poses]) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 A fixed k is fragile: in a dense map two neighbours are best and 25 are several times worse, in a map with gaps it is the
 other way round (Pion et al., 3DV 2020, show it for equal weights). Here the affine combination of ``bdi`` is made for ten
-sizes of neighbourhood; a model learned on the map itself (``holes``) predicts the error of each, and the weights of all are
-mixed in proportion to a power of what it predicts. There is nothing to tune.
+sizes of neighbourhood, and for some in a few principal components (``neighbourhoods``); a model learned on the map itself
+(``holes``) predicts the error of each, and the weights of all are mixed in proportion to a power of what it predicts. There
+is nothing to tune.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, Query
 from irploc.estimators.holes import LEAST_PHOTOS, ErrorModel, simulate
-from irploc.estimators.neighbourhoods import SIZES, Neighbourhoods, look
+from irploc.estimators.neighbourhoods import SIZES, Map, Neighbourhoods, look
 from irploc.geometry.averaging import average_poses
 from irploc.geometry.poses import Poses
 from irploc.retrieval.index import PlaceIndex
 
-SHARPNESS = 6.0  # weights go with the predicted error to the power of minus this
+SHARPNESS = 8.0  # weights go with the predicted error to the power of minus this
 LEARNED = "robust errors"  # in PlaceIndex.learned
 _FEW = 3  # neighbours where the map is too small to learn from
 _SHOWN = 10
@@ -50,13 +51,13 @@ class Robust:
     """
 
     def __init__(self, index: PlaceIndex) -> None:
-        self._index = index
+        self._index, self._map = index, Map(index.vectors, index.frames.poses)
         self._models: tuple[ErrorModel, ErrorModel] | None = None
         if LEARNED in index.learned:
             saved = index.learned[LEARNED]
             self._models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
         elif len(index.frames) >= LEAST_PHOTOS:
-            samples = simulate(index.vectors, index.frames.poses)
+            samples = simulate(self._map)
             self._models = (
                 ErrorModel.fit(samples.signs, samples.position_m),
                 ErrorModel.fit(samples.signs, samples.rotation_deg),
@@ -88,7 +89,7 @@ class Robust:
 
     def _expect(self, queries: np.ndarray, rows: np.ndarray) -> Expected:
         mapped = self._index.frames.poses
-        seen = look(self._index.vectors, mapped, queries, rows)
+        seen = look(self._map, queries, rows)
         if self._models is None:
             unknown = np.full(len(rows), np.nan)
             return Expected(seen.poses[SIZES.index(_FEW)], unknown, unknown)

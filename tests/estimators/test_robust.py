@@ -12,7 +12,7 @@ from tiny_place import place_index
 from irploc.estimators.base import Query
 from irploc.estimators.holes import ErrorModel, simulate
 from irploc.estimators.interpolation import Bdi, Ewb
-from irploc.estimators.neighbourhoods import SIZES, look
+from irploc.estimators.neighbourhoods import COARSE, LEAST_FOR_COARSE, SIZES, Map, look
 from irploc.estimators.robust import LEARNED, Robust
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses, pose_errors
@@ -87,7 +87,7 @@ def test_a_map_of_one_spot_or_of_copies_gives_that_spot() -> None:
 
 def test_holes_leave_out_what_they_should_and_make_errors_larger() -> None:
     vectors, poses = walk(np.arange(0, 12, 0.1))
-    samples = simulate(vectors, poses)
+    samples = simulate(Map(vectors, poses))
     assert samples.signs.shape == (7 * 120, len(SIZES), 10), "holes of 0, 1, 2, 4, 8, 16 and 32 of 120 photos"
     nearest = np.median(samples.position_m[:, 0].reshape(7, 120), axis=1)
     assert all(after > before for before, after in pairwise(nearest))
@@ -95,11 +95,11 @@ def test_holes_leave_out_what_they_should_and_make_errors_larger() -> None:
 
 def test_the_error_model_tells_good_neighbourhoods_from_bad() -> None:
     vectors, poses = walk(np.arange(0, 30, 0.1))
-    samples = simulate(vectors, poses)
+    samples = simulate(Map(vectors, poses))
     model = ErrorModel.fit(samples.signs, samples.position_m)
     queries, true = walk(np.random.default_rng(3).uniform(0, 29, 100), seed=4)
     rows, _ = place_index(vectors, poses).search(queries, 50)
-    seen = look(vectors, poses, queries, rows)
+    seen = look(Map(vectors, poses), queries, rows)
     errors = np.array([pose_errors(found, true)[0] for found in seen.poses]).T
     predicted = model.log_errors(seen.signs)
     assert np.corrcoef(predicted.ravel(), np.log(errors + 1e-4).ravel())[0, 1] > 0.6
@@ -117,3 +117,25 @@ def test_what_is_saved_with_the_index_gives_the_same_answers_and_nothing_is_lear
     damaged = {"position": {}, "rotation": {}}
     with pytest.raises(KeyError):
         Robust(replace(index, learned={LEARNED: damaged}))
+
+
+def test_coarse_neighbourhoods_meet_the_query_in_their_components_and_sum_to_one() -> None:
+    """What makes them a local linear regression: there are more neighbours than components, and no ridge to speak of."""
+    vectors, poses = walk(np.arange(0, 30, 0.1))
+    mapped, (queries, _) = Map(vectors, poses), walk(np.array([3.33, 17.77]), seed=5)
+    rows, _ = place_index(vectors, poses).search(queries, 50)
+    seen = look(mapped, queries, rows)
+    assert seen.weights.shape == (2, len(SIZES) + len(COARSE), 50)
+    np.testing.assert_allclose(seen.weights.sum(axis=2), 1.0, atol=1e-9)
+    for column, (size, neighbours) in enumerate(COARSE, start=len(SIZES)):
+        assert not seen.weights[:, column, neighbours:].any()
+        met = np.einsum("nk,nkr->nr", seen.weights[:, column], mapped.reduced[rows][:, :, :size])
+        wanted = mapped.reduce(queries)[:, :size]
+        away = np.linalg.norm(met - wanted, axis=1)
+        assert (away < 0.5 * np.linalg.norm(mapped.reduced[rows[:, 0], :size] - wanted, axis=1)).all()
+
+
+def test_small_maps_have_no_coarse_neighbourhoods() -> None:
+    vectors, poses = walk(np.arange(LEAST_FOR_COARSE) * 0.1)
+    assert Map(vectors, poses).kinds == len(SIZES) + len(COARSE)
+    assert Map(vectors[:-1], poses[list(range(LEAST_FOR_COARSE - 1))]).kinds == len(SIZES)
