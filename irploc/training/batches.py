@@ -66,6 +66,9 @@ class Batches:
         targets = {name: values.to(device) for name, values in targets_of(data.poses, recipe.standardize).items()}
         self.target_map = TargetMap.fit(targets) if recipe.standardize else TargetMap.identity()
         self.targets = self.target_map.apply(targets)
+        walk = np.lexsort((data.indices, data.sequences))
+        self._walk = torch.from_numpy(walk).to(device)
+        self._rank = torch.from_numpy(np.argsort(walk)).to(device)
         watched = data.watched
         vectors = torch.from_numpy(np.ascontiguousarray(watched.embeddings)).to(device)
         self.input_map: InputMap | None = None
@@ -92,7 +95,7 @@ class Batches:
         embeddings = self._versions(images, generator)
         targets = {name: values[images] for name, values in self.targets.items()}
         if recipe.blend:
-            others = torch.randint(len(self.embeddings), images.shape, generator=generator, device=self._device)
+            others = self._others(images, generator)
             share = recipe.blend * torch.rand(len(images), 1, generator=generator, device=self._device)
             embeddings = torch.lerp(embeddings, self._versions(others, generator), share)
             targets = {name: torch.lerp(values, self.targets[name][others], share) for name, values in targets.items()}
@@ -116,6 +119,14 @@ class Batches:
             order = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
             self._orders[head] = (epoch, order.to(self._device))
         return self._orders[head][1][within * size : (within + 1) * size]
+
+    def _others(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Row numbers of the images to blend with."""
+        count, reach = len(self.embeddings), self._recipe.blend_reach
+        if not reach:
+            return torch.randint(count, images.shape, generator=generator, device=self._device)
+        steps = torch.randint(-reach, reach + 1, images.shape, generator=generator, device=self._device)
+        return self._walk[(self._rank[images] + steps).clamp(0, count - 1)]
 
     def _versions(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(B, R) a random version of each image, or a point between its plain version and that one."""

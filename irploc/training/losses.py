@@ -32,6 +32,33 @@ class WeightedNorms(nn.Module):
         return torch.stack(terms).sum()
 
 
+class OnUnitSphere(nn.Module):
+    """A loss of quaternions brought to unit length, as rotations are.
+
+    Args:
+        criterion: the loss.
+        offset, scale: of standardized quaternions, (4,) and a number.
+    """
+
+    offset: torch.Tensor
+
+    def __init__(self, criterion: nn.Module, offset: torch.Tensor, scale: float) -> None:
+        super().__init__()
+        self.criterion, self.scale = criterion, scale
+        self.register_buffer("offset", offset)
+
+    def forward(self, outputs: Outputs, targets: Outputs) -> torch.Tensor:
+        """The loss, a scalar, of (B, 3) positions and (B, 4) quaternions."""
+        loss: torch.Tensor = self.criterion(self._unit(outputs), self._unit(targets))
+        return loss
+
+    def _unit(self, values: Outputs) -> Outputs:
+        if ORIENTATION not in values:
+            return values
+        quats = nn.functional.normalize(values[ORIENTATION] * self.scale + self.offset, dim=1)
+        return {**values, ORIENTATION: quats / self.scale}
+
+
 class LearnedWeighting(nn.Module):
     """exp(-s_x) |x^ - x| + s_x + exp(-s_q) |q^ - q| + s_q with trained s.
 

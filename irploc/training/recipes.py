@@ -49,6 +49,8 @@ class Recipe:
         partial_jitter: a draw lies at a random place between the plain version of an image and a jittered one, instead of
             being one of the versions.
         blend: mix each draw and its pose with another image's, up to this share.
+        blend_reach: the other image is at most so many images away along the walks; 0 takes any.
+        unit_orientation: compare quaternions of unit length; False compares the raw output, as the paper does.
         noise: normal noise added to each drawn component, up to this share of the component's standard deviation.
         position_teacher, orientation_teacher: share of the label that is what closed forms answer for the draw
             (``teacher.Teacher``).
@@ -85,6 +87,8 @@ class Recipe:
     shared_dropout: float = 0.0
     partial_jitter: bool = False
     blend: float = 0.0
+    blend_reach: int = 0
+    unit_orientation: bool = False
     noise: float = 0.0
     position_teacher: float = 0.0
     orientation_teacher: float = 0.0

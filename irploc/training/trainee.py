@@ -15,7 +15,7 @@ from torch import nn
 from irploc.training.batches import Batches
 from irploc.training.inplace import inplace_layers, make_inplace
 from irploc.training.linear_start import LinearLane
-from irploc.training.losses import KENDALL_START, LearnedWeighting, Outputs, WeightedNorms
+from irploc.training.losses import KENDALL_START, LearnedWeighting, OnUnitSphere, Outputs, WeightedNorms
 from irploc.training.models import MLP, ORIENTATION, OUTPUTS, POSITION, IRPNet, Networks, Regressor
 from irploc.training.normalisation import InputMap, TargetMap
 from irploc.training.recipes import Recipe
@@ -157,6 +157,9 @@ def make_trainees(
         if start:
             for network, lane in zip_longest(networks, lanes):
                 adapt(network, lane, outputs, batches, recipe)
+        if recipe.unit_orientation:
+            maps = batches.target_map
+            criterion = OnUnitSphere(criterion, maps.offset[ORIENTATION], maps.scale[ORIENTATION])
         return Trainee(training, networks, criterion.to(device), recipe, total_steps, lanes)
 
     if model == "mlp":

@@ -20,6 +20,7 @@ from irploc.training import loop
 from irploc.training.batches import Batches
 from irploc.training.dataset import TrainingSet
 from irploc.training.loop import Trained, TrainingOptions, train
+from irploc.training.losses import OnUnitSphere, WeightedNorms
 from irploc.training.models import ORIENTATION, POSITION
 from irploc.training.normalisation import poses_of
 from irploc.training.recipes import Recipe, recipe
@@ -220,3 +221,32 @@ def test_a_killed_training_continues_to_the_same_weights(toy: Toy, tmp_path: Pat
         torch.set_num_threads(threads)
     assert lines[0].startswith("continuing from step ")
     assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(rest), strict=True))
+
+
+def test_images_are_blended_with_those_near_them_on_the_walk(toy: Toy) -> None:
+    data = toy()
+    shuffled = np.random.default_rng(0).permutation(40)
+    data = replace(
+        data, embeddings=data.embeddings[shuffled], poses=data.poses[shuffled.tolist()], indices=data.indices[shuffled]
+    )
+    near, far = (Batches(data, small(blend_reach=reach), 0, torch.device("cpu")) for reach in (2, 0))
+    images = torch.arange(40)
+    steps = [
+        np.abs(data.indices[batches._others(images, torch.Generator().manual_seed(1)).numpy()] - data.indices)
+        for batches in (near, far)
+    ]
+    assert steps[0].max() == 2
+    assert steps[1].max() > 10
+
+
+def test_orientations_are_compared_at_unit_length(toy: Toy) -> None:
+    """By hand: of a raw output along the true quaternion, however long, nothing is missing."""
+    offset, scale = torch.tensor([0.5, 0.0, 0.0, 0.0]), 0.25
+    loss = OnUnitSphere(WeightedNorms({ORIENTATION: 1.0}), offset, scale)
+    true = torch.tensor([[0.6, 0.8, 0.0, 0.0]])
+    targets = {ORIENTATION: (true - offset) / scale}
+    assert loss({ORIENTATION: (3 * true - offset) / scale}, targets) == pytest.approx(0.0, abs=1e-6)
+    turned = torch.tensor([[0.8, -0.6, 0.0, 0.0]])
+    assert loss({ORIENTATION: (turned - offset) / scale}, targets) == pytest.approx(2**0.5 / scale, rel=1e-5)
+    trained = train(toy(), "irpnet", small(epochs=100, unit_orientation=True), TrainingOptions())
+    assert trained.record.epochs[-1]["rotation_deg"] < 5
