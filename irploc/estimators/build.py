@@ -15,7 +15,7 @@ from irploc.errors import BadInput, NotFound
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.calibrated import Calibrated, calibrate
 from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
-from irploc.estimators.robust import LEARNED, Robust
+from irploc.estimators.robust import LEARNED, Robust, damaged
 from irploc.geometry.poses import Poses
 from irploc.progress import Progress
 from irploc.retrieval.index import PlaceIndex, build_index, load_index
@@ -134,17 +134,16 @@ def learned_of(place: Place, progress: Progress) -> dict[str, dict[str, Any]]:
 
 def _calibrated(name: str, method: Method, options: Any, place: Place) -> PoseEstimator:
     """A method without a model, with its calibration: the one saved with the index, or one that is learned now."""
+    estimator = method.build(options, None, place)
+    if method.members or len(place.index.frames) < LEAST_PHOTOS:
+        return estimator
     saved = place.index.learned.get(_key(name, options))
+    if saved is None:
+        return Calibrated(estimator, _learned(method, options, place), place.index)
     try:
-        estimator = method.build(options, None, place)
-        if method.members or len(place.index.frames) < LEAST_PHOTOS:
-            return estimator
-        calibration = Calibration.from_plain(saved) if saved is not None else _learned(method, options, place)
+        return Calibrated(estimator, Calibration.from_plain(saved), place.index)
     except (KeyError, TypeError, ValueError):
-        if not place.index.learned:
-            raise
-        raise BadInput(f"what is saved beside the index of {place.name} is damaged: run 'irploc index' again") from None
-    return Calibrated(estimator, calibration, place.index)
+        raise damaged() from None
 
 
 def _learned(method: Method, options: Any, place: Place) -> Calibration:

@@ -88,6 +88,8 @@ class Calibration:
         size = len(found.mean)
         if [len(part) for part in lists.values()] != [size, size, size + 1, size + 1, 3]:
             raise ValueError("a calibration's lists differ in length")
+        if not np.isfinite([*(number for part in lists.values() for number in part), found.limit]).all():
+            raise ValueError("a calibration has numbers that are not finite")
         return found
 
     def to_plain(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from irploc.estimators.neighbourhoods import COARSE, SIZES, Map, look
+from irploc.estimators.neighbourhoods import SIZES, Map, look
 from irploc.geometry.poses import pose_errors
 from irploc.splits import pose_distances
 
@@ -80,6 +80,11 @@ class ErrorModel:
         model._coefficients = np.stack(coefficients)
         return model
 
+    @property
+    def kinds(self) -> int:
+        """C, how many neighbourhoods it knows."""
+        return len(self._coefficients)
+
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> ErrorModel:
         """The inverse of ``to_plain``.
@@ -89,13 +94,11 @@ class ErrorModel:
         """
         mean, spread, coefficients = (np.array(values[name], dtype=float) for name in ("mean", "spread", "coefficients"))
         size = len(mean)
-        kinds = (len(SIZES), len(SIZES) + len(COARSE))
-        if (
-            len(coefficients) not in kinds
-            or spread.shape != (size,)
-            or coefficients.shape[1:] != (1 + size + size * (size + 1) // 2,)
-        ):
+        width = 1 + size + size * (size + 1) // 2
+        if spread.shape != (size,) or coefficients.ndim != 2 or coefficients.shape[1] != width:
             raise ValueError("the lists of an error model differ in length")
+        if not (np.isfinite(mean).all() and np.isfinite(spread).all() and np.isfinite(coefficients).all()):
+            raise ValueError("an error model has numbers that are not finite")
         return cls(mean, spread, coefficients)
 
     def to_plain(self) -> dict[str, Any]:

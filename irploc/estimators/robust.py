@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from irploc.errors import BadInput
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, Query
 from irploc.estimators.holes import LEAST_PHOTOS, ErrorModel, simulate
 from irploc.estimators.neighbourhoods import SIZES, Map, Neighbourhoods, look
@@ -48,6 +49,9 @@ class Robust:
 
     Args:
         index: of the place.
+
+    Raises:
+        BadInput: when what the index has cannot be used.
     """
 
     def __init__(self, index: PlaceIndex) -> None:
@@ -55,7 +59,12 @@ class Robust:
         self._models: tuple[ErrorModel, ErrorModel] | None = None
         if LEARNED in index.learned:
             saved = index.learned[LEARNED]
-            self._models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
+            try:
+                self._models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
+            except (KeyError, TypeError, ValueError):
+                raise damaged() from None
+            if any(model.kinds != self._map.kinds for model in self._models):
+                raise damaged()
         elif len(index.frames) >= LEAST_PHOTOS:
             samples = simulate(self._map)
             self._models = (
@@ -96,6 +105,11 @@ class Robust:
         (in_position, metres), (in_rotation, degrees) = (_mixed(seen, model) for model in self._models)
         position, rotation = average_poses(mapped, rows, in_position), average_poses(mapped, rows, in_rotation)
         return Expected(Poses(position.centers_m, rotation.world_from_cam_wxyz), metres, degrees)
+
+
+def damaged() -> BadInput:
+    """What is said when saved values cannot be used."""
+    return BadInput("what methods learned, kept beside the index, is damaged: run 'irploc index' again")
 
 
 def _mixed(seen: Neighbourhoods, model: ErrorModel) -> tuple[np.ndarray, np.ndarray]:

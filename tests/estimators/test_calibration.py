@@ -107,7 +107,16 @@ def test_the_smallest_place_that_is_calibrated_works() -> None:
     assert ((answer.confidence >= 0) & (answer.confidence <= 1)).all()
 
 
-@pytest.mark.parametrize("values", [{}, {"limit": 1.0}, {"mean": [1], "spread": [1, 2]}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"limit": 1.0},
+        {"mean": [1], "spread": [1, 2], "position": [1, 2], "rotation": [1, 2], "chance": [1, 2, 3], "limit": 1},
+        {"mean": [1], "spread": [1], "position": [1, 2], "rotation": [1, 2], "chance": [1, 2, 3], "limit": float("nan")},
+        {"mean": [1], "spread": [1], "position": [1, float("inf")], "rotation": [1, 2], "chance": [1, 2, 3], "limit": 1},
+    ],
+)
 def test_damaged_numbers_are_noticed(values: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Calibration.from_plain(values)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_place import place_index
 
+from irploc.errors import BadInput
 from irploc.estimators.base import Query
 from irploc.estimators.holes import ErrorModel, simulate
 from irploc.estimators.interpolation import Bdi, Ewb
@@ -114,9 +115,13 @@ def test_what_is_saved_with_the_index_gives_the_same_answers_and_nothing_is_lear
     queries, _ = walk(np.random.default_rng(3).uniform(0, 11, 20), seed=4)
     first, second = (robust.estimate(Query(queries)).poses for robust in (learning, Robust(saved)))
     assert np.array_equal(first.centers_m, second.centers_m)
-    damaged = {"position": {}, "rotation": {}}
-    with pytest.raises(KeyError):
-        Robust(replace(index, learned={LEARNED: damaged}))
+    whole = learning.to_plain()
+    assert whole is not None
+    nan = {**whole["position"], "mean": [float("nan")] * 10}
+    fewer = {**whole["position"], "coefficients": whole["position"]["coefficients"][:3]}
+    for damaged in ({}, {"position": {}, "rotation": {}}, {**whole, "position": nan}, {**whole, "position": fewer}):
+        with pytest.raises(BadInput, match="run 'irploc index' again"):
+            Robust(replace(index, learned={LEARNED: damaged}))
 
 
 def test_coarse_neighbourhoods_meet_the_query_in_their_components_and_sum_to_one() -> None:
