@@ -1,9 +1,8 @@
 """Method ``fused``: what ``robust`` interpolates and what the trained regressors say, each weighted by its expected error.
 
 Every member knows what error to expect of each of its answers (``calibration``): a regressor too, since networks like it
-were trained without some of the mapping photos and asked for them. Positions are averaged with weights 1 / error^2,
-rotations with weights 1 / error: members err alike, rotations more so, and then the weights of independent errors are too
-sharp.
+were trained without some of the mapping photos and asked for them. Answers are averaged with weights 1 / error, position and
+rotation by themselves. The weights of independent errors, 1 / error^2, are too sharp here, since members err alike.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from irploc.estimators.build import Place
 
 MEMBERS = ("irpnet", "mlp")
-POSITION_POWER, ROTATION_POWER = 2.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Fused:
         known = [isinstance(member, Calibrated) for member in self._members]
         metres = _expected([judgement.position_m for judgement in judgements], known, len(query))
         degrees = _expected([judgement.rotation_deg for judgement in judgements], known, len(query))
-        in_position, in_rotation = _weights(metres, POSITION_POWER), _weights(degrees, ROTATION_POWER)
+        in_position, in_rotation = _weights(metres), _weights(degrees)
         centers = np.stack([answer.poses.centers_m for answer in answers], axis=1)
         quats = np.stack([answer.poses.world_from_cam_wxyz for answer in answers], axis=1)
         poses = Poses(np.einsum("na,nai->ni", in_position, centers), average_quaternions(quats, in_rotation))
@@ -83,9 +81,9 @@ def _expected(errors: list[np.ndarray], known: list[bool], count: int) -> np.nda
     return np.stack([next(given) if is_known else mean for is_known in known], axis=1)
 
 
-def _weights(errors: np.ndarray, power: float) -> np.ndarray:
+def _weights(errors: np.ndarray) -> np.ndarray:
     """(N, members), rows summing to one."""
-    weights = 1.0 / errors**power
+    weights = 1.0 / errors
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
