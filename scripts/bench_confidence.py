@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from irploc.errors import BadInput, IrplocError
+from irploc.errors import BadInput, IrplocError, Mismatch
 from irploc.estimators.base import NOT_LOCALIZED, PoseEstimates, Query
 from irploc.estimators.build import Place, available_methods, build_estimator, open_place
 from irploc.evaluation.confidence import reliability
@@ -106,9 +106,11 @@ def unseen(place: Place, store: EmbeddingStore, least: int, block: int, methods:
         count += len(members)
         for method in methods:
             answers[method].append(build_estimator(method, smaller).estimate(query))
+    if not count:
+        raise BadInput(f"no photo has {least} mapping photos that do not see what it sees: lower --unseen")
     for method, parts in answers.items():
         lost = np.array([status == NOT_LOCALIZED for part in parts for status in part.status])
-        low = np.concatenate([part.confidence for part in parts]) < _LOW if parts else np.zeros(0, dtype=bool)
+        low = np.concatenate([part.confidence for part in parts]) < _LOW
         yield f"| `{method}` | {count} | {lost.mean():.2f} | {(lost | low).mean():.2f} |"
 
 
@@ -134,7 +136,7 @@ def main() -> None:
             print(line(method, estimator.estimate(query), true), flush=True)
         print(f"\n| refused | {' | '.join(['this place', *(path.stem for path in options.elsewhere)])} |")
         print("|---" * (2 + len(options.elsewhere)) + "|")
-        others = [_vectors_of(path) for path in options.elsewhere]
+        others = [_vectors_of(path, store) for path in options.elsewhere]
         for method, estimator in estimators.items():
             cells = [refused(estimator.estimate(asked_for)) for asked_for in (query, *others)]
             print(f"| `{method}` | {' | '.join(cells)} |", flush=True)
@@ -145,8 +147,10 @@ def main() -> None:
                 print(row, flush=True)
 
 
-def _vectors_of(path: Path) -> Query:
+def _vectors_of(path: Path, ours: EmbeddingStore) -> Query:
     with EmbeddingStore.open(path) as store:
+        if store.header.weights_sha256 != ours.header.weights_sha256:
+            raise Mismatch(f"{path} was made with {store.header.encoder}, {ours.path} with {ours.header.encoder}")
         return Query(store.vectors())
 
 

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.<model>.pt]")
 @click.option(
     "--calibration/--no-calibration",
-    default=True,
-    help="Also train on parts of the photos, to learn what confidence the answers deserve.",
+    default=None,
+    help="Also train on parts of the photos, to learn what confidence the answers deserve.  [default: yes; with --init that "
+    "of the model is kept]",
 )
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
 @click.pass_context
@@ -56,7 +57,7 @@ def train_mlp(
     seed: int,
     device: str,
     out: Path | None,
-    calibration: bool,
+    calibration: bool | None,
     resume: bool,
 ) -> None:
     """Train a pose regressor on the embeddings H5 (a file, or a scene's name).
@@ -82,7 +83,7 @@ def train_mlp(
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         data = TrainingSet.from_store(store)
-        index = build_index(store) if calibration and init is None else None
+        index = build_index(store) if calibration or (calibration is None and init is None) else None
         workspace = workspace_of(ctx)
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -105,7 +106,7 @@ def train_mlp(
         f"{chosen.total_steps(len(data))} steps on {torch_device.type}"
     )
     regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
-    if init is not None:
+    if init is not None and calibration is None:
         regressor = replace(regressor, calibration=saved)
     elif index is not None:
         regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
@@ -124,12 +125,16 @@ def _continued(
     """The rest of the recipe, the heads and the calibration of a trained model of the same encoder."""
     from dataclasses import replace
 
+    from irploc.errors import Mismatch
     from irploc.training.modelfile import check_identity, load_model
     from irploc.training.warm_start import SHARE_OF_STEPS
 
     trained = load_model(init, method=model)
     other_photos = {"mapping_fingerprint": trained.identity["mapping_fingerprint"]}  # are what this is for
     check_identity(trained.identity, {**data.identity, **other_photos}, init)
+    if trained.identity["scene"] != data.identity["scene"]:
+        there, here = trained.identity["scene"], data.identity["scene"]
+        raise Mismatch(f"{init} was trained on the scene {there!r}, not on {here!r}: leave --init out")
     given = {key: value for key, value in changes.items() if value is not None}
     if "epochs" in given:
         given |= {"share": 1.0, "minimum_steps": 0}

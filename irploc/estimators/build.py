@@ -13,13 +13,13 @@ import numpy as np
 from irploc.config import options_from_mapping, parse_spec
 from irploc.errors import BadInput, NotFound
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
-from irploc.estimators.calibrated import Calibrated, calibrate
+from irploc.estimators.calibrated import Calibrated, Trust, calibrate
 from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
 from irploc.estimators.robust import LEARNED, Robust, damaged
 from irploc.geometry.poses import Poses
 from irploc.progress import Progress
 from irploc.retrieval.index import PlaceIndex, build_index, load_index
-from irploc.retrieval.store import EmbeddingStore
+from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
 from irploc.workspace import Workspace
 
 _SHOWN_NEIGHBOURS = 5  # for methods that look at none themselves
@@ -40,6 +40,11 @@ class Place:
     store: EmbeddingStore
     index: PlaceIndex
     workspace: Workspace
+
+    @property
+    def trust(self) -> Trust:
+        """What methods may announce of what they learned here."""
+        return Trust(holds=not self.store.fitted, metric=self.store.header.units in ("metres", NOT_RECORDED))
 
     def model_path(self, method: str) -> Path:
         """Where the scene's model for a method lies by default."""
@@ -139,9 +144,9 @@ def _calibrated(name: str, method: Method, options: Any, place: Place) -> PoseEs
         return estimator
     saved = place.index.learned.get(_key(name, options))
     if saved is None:
-        return Calibrated(estimator, _learned(method, options, place), place.index)
+        return Calibrated(estimator, _learned(method, options, place), place.index, place.trust)
     try:
-        return Calibrated(estimator, Calibration.from_plain(saved), place.index)
+        return Calibrated(estimator, Calibration.from_plain(saved), place.index, place.trust)
     except (KeyError, TypeError, ValueError):
         raise damaged() from None
 

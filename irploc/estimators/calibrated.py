@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,21 @@ from irploc.retrieval.index import PlaceIndex
 from irploc.splits import pose_folds
 
 
+@dataclass(frozen=True)
+class Trust:
+    """What of a calibration may be announced.
+
+    Attributes:
+        holds: whether what is learned on mapping photos holds for others. Not where the encoder was fitted on them: it tells
+            them apart better than any other photos, so that held-out ones seem farther from the map than queries are. The
+            calibration then still says which method to believe more.
+        metric: whether the scene is in metres, without which 0.25 m mean nothing.
+    """
+
+    holds: bool = True
+    metric: bool = True
+
+
 class Calibrated:
     """Answers of a method, each with what its calibration makes of it; photos that are not of this place are refused.
 
@@ -21,15 +36,19 @@ class Calibrated:
         estimator: the method.
         calibration: of it in this place.
         index: of the place.
+        trust: what of it may be announced.
     """
 
-    def __init__(self, estimator: PoseEstimator, calibration: Calibration, index: PlaceIndex) -> None:
+    def __init__(
+        self, estimator: PoseEstimator, calibration: Calibration, index: PlaceIndex, trust: Trust | None = None
+    ) -> None:
         self.estimator, self.calibration, self._index = estimator, calibration, index
+        self.trust = trust or Trust()
 
     def estimate(self, query: Query) -> PoseEstimates:
         """One answer per query; refused ones have no pose and confidence 0."""
         estimates, judgement = self.judged(query)
-        return with_judgement(estimates, judgement)
+        return with_judgement(estimates, judgement, self.trust)
 
     def judged(self, query: Query) -> tuple[PoseEstimates, Judgement]:
         """All poses, also those of photos that will be refused."""
@@ -37,8 +56,10 @@ class Calibrated:
         return estimates, self.calibration.judge(signs_of(self._index, query.embeddings, estimates.poses))
 
 
-def with_judgement(estimates: PoseEstimates, judgement: Judgement) -> PoseEstimates:
-    """The estimates with confidence and expected errors; the refused ones without a pose."""
+def with_judgement(estimates: PoseEstimates, judgement: Judgement, trust: Trust) -> PoseEstimates:
+    """The estimates with confidence and expected errors, as far as they may be announced; refused ones have no pose."""
+    if not trust.holds:
+        return estimates
     refused = judgement.refused
     centers = np.where(refused[:, None], np.nan, estimates.poses.centers_m)
     quats = np.where(refused[:, None], np.nan, estimates.poses.world_from_cam_wxyz)
@@ -46,9 +67,11 @@ def with_judgement(estimates: PoseEstimates, judgement: Judgement) -> PoseEstima
         estimates,
         poses=Poses(centers, quats),
         status=tuple(NOT_LOCALIZED if gone else status for gone, status in zip(refused, estimates.status, strict=True)),
-        confidence=np.where(refused, 0.0, judgement.confidence),
+        confidence=np.where(refused, 0.0, judgement.confidence) if trust.metric else estimates.confidence,
         position_m=np.where(refused, np.nan, judgement.position_m),
         rotation_deg=np.where(refused, np.nan, judgement.rotation_deg),
+        spread_m=np.where(refused, np.nan, estimates.spread_m),
+        spread_deg=np.where(refused, np.nan, estimates.spread_deg),
     )
 
 

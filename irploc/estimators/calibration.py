@@ -19,6 +19,7 @@ from irploc.retrieval.index import PlaceIndex
 GOOD_M, GOOD_DEG = 0.25, 5.0  # confidence is the chance of errors up to these
 LEAST_PHOTOS = 20  # with fewer in the map there is nothing to learn from
 ASKED = 250  # photos, at most, that are asked for in each fold
+SIGNS = 9  # see ``signs_of``
 _LOOKED_AT = 10
 _PENALTY = 3.0
 _CLIP = 3.0  # standard deviations: no extrapolation beyond
@@ -85,11 +86,13 @@ class Calibration:
         """
         lists = {name: tuple(float(value) for value in values[name]) for name in cls.__annotations__ if name != "limit"}
         found = cls(**lists, limit=float(values["limit"]))
-        size = len(found.mean)
+        size = SIGNS
         if [len(part) for part in lists.values()] != [size, size, size + 1, size + 1, 3]:
             raise ValueError("a calibration's lists differ in length")
         if not np.isfinite([*(number for part in lists.values() for number in part), found.limit]).all():
             raise ValueError("a calibration has numbers that are not finite")
+        if min(found.spread) <= 0 or found.limit <= 0:
+            raise ValueError("a calibration's spreads and limit must be positive")
         return found
 
     def to_plain(self) -> dict[str, Any]:

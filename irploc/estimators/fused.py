@@ -67,9 +67,9 @@ class Fused:
         if not judgements:
             return fused
         weights = 0.5 * (in_position + in_rotation)[:, known]
-        return with_judgement(
-            fused, _together(judgements, weights, in_position * np.log(metres), in_rotation * np.log(degrees))
-        )
+        trust = next(member.trust for member in self._members if isinstance(member, Calibrated))
+        together = _together(judgements, weights, in_position * np.log(metres), in_rotation * np.log(degrees))
+        return with_judgement(fused, together, trust)
 
 
 def _expected(errors: list[np.ndarray], known: list[bool], count: int) -> np.ndarray:

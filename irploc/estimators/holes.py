@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from irploc.estimators.neighbourhoods import SIZES, Map, look
+from irploc.estimators.neighbourhoods import SIGNS, SIZES, Map, look
 from irploc.geometry.poses import pose_errors
 from irploc.splits import pose_distances
 
@@ -95,7 +95,7 @@ class ErrorModel:
         mean, spread, coefficients = (np.array(values[name], dtype=float) for name in ("mean", "spread", "coefficients"))
         size = len(mean)
         width = 1 + size + size * (size + 1) // 2
-        if spread.shape != (size,) or coefficients.ndim != 2 or coefficients.shape[1] != width:
+        if mean.shape != (SIGNS,) or spread.shape != (size,) or coefficients.ndim != 2 or coefficients.shape[1] != width:
             raise ValueError("the lists of an error model differ in length")
         if not (np.isfinite(mean).all() and np.isfinite(spread).all() and np.isfinite(coefficients).all()):
             raise ValueError("an error model has numbers that are not finite")

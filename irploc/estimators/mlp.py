@@ -57,7 +57,7 @@ def _build(method: str, options: RegressorOptions, model_path: Path | None, plac
     if regressor.calibration is None:
         return estimator
     try:
-        return Calibrated(estimator, Calibration.from_plain(regressor.calibration), place.index)
+        return Calibrated(estimator, Calibration.from_plain(regressor.calibration), place.index, place.trust)
     except (KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is damaged: its calibration cannot be read; train again") from None
 

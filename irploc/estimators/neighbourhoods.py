@@ -13,6 +13,7 @@ from irploc.geometry.poses import Poses
 SIZES = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50)
 COARSE = ((8, 25), (16, 10), (16, 25), (32, 25), (32, 50))  # principal components, neighbours
 LEAST_FOR_COARSE = 150  # photos; in smaller maps the components say little
+SIGNS = 10  # S, see ``_signs``
 _COARSE_RIDGE = 1e-2
 _BASIS_PHOTOS = 1000
 _TINY = 1e-4  # metres and radians; below it nothing is told apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -127,7 +128,9 @@ def save_index(index: PlaceIndex, header: StoreHeader, path: Path) -> None:
         "images": len(index.frames),
         "dimension": header.dimension,
         "content_sha256": _fingerprint(index),
+        "mapping_fingerprint": header.mapping_fingerprint,
         "learned": {name: dict(values) for name, values in index.learned.items()},
+        "learned_sha256": _sha256_of_learned(index.learned),
     }
     with replacing(sidecar) as temporary_sidecar, replacing(path) as temporary:
         with runtime_errors_of_the_disk():
@@ -163,6 +166,10 @@ def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
     index = PlaceIndex(store.frames[rows], vectors, faiss_index, content["kind"], learned)
     if content.get("content_sha256") != _fingerprint(index) or faiss_index.ntotal != len(index.frames):
         raise Mismatch(f"{path} indexes other images than {store.path} holds: run 'irploc index {store.path}' again")
+    if content.get("mapping_fingerprint", store.header.mapping_fingerprint) != store.header.mapping_fingerprint:
+        raise Mismatch(f"{path} was made when the photos had other poses: run 'irploc index {store.path}' again")
+    if learned and content.get("learned_sha256") != _sha256_of_learned(learned):
+        raise BadInput(f"{sidecar} is damaged: what methods learned is not what was written; run 'irploc index' again")
     return index
 
 
@@ -198,3 +205,7 @@ def _new_ivfpq(count: int, dimension: int) -> Any:
 
 def _fingerprint(index: PlaceIndex) -> str:
     return provenance.sha256_of_parts([index.vectors.tobytes(), *(name.encode() for name in index.frames.names)])
+
+
+def _sha256_of_learned(learned: Mapping[str, Any]) -> str:
+    return provenance.sha256_of_parts([json.dumps(learned, sort_keys=True, default=str).encode()])

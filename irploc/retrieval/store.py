@@ -94,6 +94,7 @@ class EmbeddingStore:
         done: (N,) bool, which photos are completely embedded.
         file_sizes: (N,) bytes of each photo when it was embedded.
         left_out: names of photos of the scene that could not be read and were left out at the user's wish.
+        fitted: whether the encoder was fitted on the mapping photos.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -109,6 +110,7 @@ class EmbeddingStore:
         self.done = file["done"][:].astype(bool)
         self.file_sizes = file["file_size"][:]
         self.left_out: tuple[str, ...] = tuple(json.loads(file.attrs["left_out"]))
+        self.fitted = len(file["encoder_state"]) > 0
 
     # -- opening ---------------------------------------------------------------------------------------------------
 

@@ -85,8 +85,12 @@ def _rescale(first: nn.Linear, entry: slice, heads: dict[str, nn.Linear]) -> Non
     """Moves the factors with which the heads take the lane to its entry, where ``restore`` leaves them."""
     factors = [head.weight[:, start : start + head.out_features].diagonal() for start, head in _starts(heads)]
     factor = torch.cat(factors)
+    margin = first.bias[entry].clone()
     first.weight[entry] *= factor[:, None]
-    first.bias[entry] *= factor
+    first.bias[entry] *= factor.abs()  # the margin that keeps the lane positive, also where the targets changed their sign
+    moved = ((factor - factor.abs()) * margin).split([head.out_features for head in heads.values()])
+    for head, shift in zip(heads.values(), moved, strict=True):
+        head.bias.add_(shift)
 
 
 def _starts(heads: dict[str, nn.Linear]) -> list[tuple[int, nn.Linear]]:

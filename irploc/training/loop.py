@@ -148,6 +148,7 @@ class _Run:
             if self._save_is_due():
                 self.save()
             self._options.progress.advance()
+        self.save()  # what follows may be interrupted too
         self._add_seconds()
         maps = self._batches.input_map, self._batches.target_map
         finished = {trainee.training: trainee.finished(*maps) for trainee in self._trainees}

@@ -89,7 +89,7 @@ def save_model(regressor: PoseRegressor, path: Path) -> None:
         "record": regressor.record,
         "calibration": regressor.calibration,
         "heads": heads,
-        "heads_sha256": sha256_of(regressor.heads),
+        "heads_sha256": sha256_of(regressor.heads, regressor.calibration),
     }
     save_atomically(content, path)
 
@@ -114,7 +114,7 @@ def load_model(path: Path, identity: Mapping[str, str | int] | None = None, meth
     provenance.check_header(content, FORMAT, VERSION, path)
     try:
         regressor = _regressor(content)
-        intact = content["heads_sha256"] == sha256_of(regressor.heads)
+        intact = content["heads_sha256"] == sha256_of(regressor.heads, regressor.calibration)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BadInput(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     if not intact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -139,12 +140,13 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def sha256_of(heads: Sequence[Networks]) -> str:
-    """Over all weights; torch's own files carry checksums that torch does not look at."""
-    return provenance.sha256_of_parts(
+def sha256_of(heads: Sequence[Networks], more: object = None) -> str:
+    """Over all weights, and something that JSON can hold; torch's own files carry checksums that torch does not look at."""
+    weights = (
         part
         for number, networks in enumerate(heads)
         for name in sorted(networks)
-        for key, weights in sorted(networks[name].state_dict().items())
-        for part in (f"{number}.{name}.{key}{tuple(weights.shape)}".encode(), weights.cpu().numpy().tobytes())
+        for key, values in sorted(networks[name].state_dict().items())
+        for part in (f"{number}.{name}.{key}{tuple(values.shape)}".encode(), values.cpu().numpy().tobytes())
     )
+    return provenance.sha256_of_parts([*weights, json.dumps(more, sort_keys=True).encode()])

@@ -181,7 +181,7 @@ def fast(place: str) -> Recipe:
         ridge=0.06,
         partial_jitter=True,
         blend=0.5,
-        noise=0.4,
+        noise=0.2,
         position_teacher=1.0,
         orientation_teacher=0.5,
     )

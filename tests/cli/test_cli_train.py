@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,8 @@ def test_a_training_goes_on_from_a_model_when_photos_were_added(larger: Path, mo
     assert after.identity["mapping_fingerprint"] != before.identity["mapping_fingerprint"]
     assert (len(after.heads), after.recipe.width, after.recipe.epochs, after.recipe.share) == (3, 32, 3, 0.1)
     assert after.calibration == before.calibration
+    assert run(larger, "tiny", "--model", "mlp", "--init", str(model), "--calibration").exit_code == 0
+    assert load_model(model).calibration not in (None, before.calibration)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +163,12 @@ def test_what_does_not_go_with_a_model_to_go_on_from_is_refused(workspace: Path,
     result = run(workspace, "tiny", "--model", "mlp", "--init", model, *flags)
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+def test_a_model_of_another_place_is_no_start(workspace: Path) -> None:
+    assert run(workspace, "tiny", *SMALL).exit_code == 0
+    model = workspace / "models/tiny.irpnet.pt"
+    other = replace(make_scene(workspace / "b"), name="other")
+    embed_scene(other, workspace, workspace / "embeddings/other.h5", TinyEncoder(), EmbedOptions(augmentations=2))
+    result = run(workspace, "other", "--init", str(model))
+    assert (result.exit_code, "was trained on the scene 'tiny', not on 'other'" in result.stderr) == (1, True)

@@ -8,7 +8,7 @@ from test_robust import walk
 from tiny_place import place_index
 
 from irploc.estimators.base import NOT_LOCALIZED, Query
-from irploc.estimators.calibrated import Calibrated, calibrate
+from irploc.estimators.calibrated import Calibrated, Trust, calibrate
 from irploc.estimators.calibration import GOOD_M, LEAST_PHOTOS, Calibration, nearest_distances, refusal_limit, signs_of
 from irploc.estimators.interpolation import Bdi
 from irploc.evaluation.confidence import calibration_error
@@ -120,3 +120,14 @@ def test_the_smallest_place_that_is_calibrated_works() -> None:
 def test_damaged_numbers_are_noticed(values: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Calibration.from_plain(values)
+
+
+@pytest.mark.parametrize(("holds", "metric"), [(False, True), (True, False), (True, True)])
+def test_what_may_not_be_announced_is_not(place: tuple[PlaceIndex, np.ndarray, Poses], holds: bool, metric: bool) -> None:
+    index, queries, _ = place
+    whole = bdi(index)
+    answer = Calibrated(whole.estimator, whole.calibration, index, Trust(holds, metric)).estimate(Query(queries))
+    assert np.isnan(answer.confidence).all() == (not (holds and metric))
+    assert np.isnan(answer.position_m).all() == (not holds)
+    if not holds:
+        assert answer.poses.valid.all(), "nobody is refused"

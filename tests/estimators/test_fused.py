@@ -65,8 +65,8 @@ def index() -> PlaceIndex:
 def test_each_member_counts_by_the_inverse_of_what_its_errors_were(
     index: PlaceIndex, queries: tuple[np.ndarray, Poses]
 ) -> None:
-    """By hand: 1 m and 3 m the same way weigh 3 to 1, which leaves (3 * 1 + 3) / 4 = 1.5 m; 8 degrees one way and 4 the other
-    weigh 1 to 2, which leaves (8 - 2 * 4) / 3 = 0."""
+    """By hand: 1 m and 3 m the same way weigh 3 to 1, which leaves (3 * 1 + 3) / 4 = 1.5 m; 8 degrees one way and 4 the
+    other weigh 1 to 2, which leaves (8 - 2 * 4) / 3 = 0."""
     fused = Fused([calibrated(index, Offset(1.0, 8.0)), calibrated(index, Offset(3.0, -4.0))])
     position_m, rotation_deg = pose_errors(fused.estimate(Query(queries[0])).poses, queries[1])
     assert np.median(position_m) == pytest.approx(1.5, abs=0.06)

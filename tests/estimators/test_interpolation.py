@@ -10,6 +10,7 @@ from tiny_place import place_index
 from irploc.errors import BadInput, NotFound
 from irploc.estimators.base import METHODS, Query
 from irploc.estimators.build import build_estimator, check_specs
+from irploc.estimators.calibrated import Trust
 from irploc.estimators.interpolation import Bdi, Csi, Ewb
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses
@@ -112,6 +113,7 @@ def test_every_method_without_a_model_answers_many_queries_as_each_alone(name: s
 class FakePlace:
     index: PlaceIndex
     name: str = "tiny"
+    trust = Trust()
 
     def model_path(self, method: str) -> Path:
         return Path("absent.pt")

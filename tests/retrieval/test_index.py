@@ -149,3 +149,19 @@ def test_an_index_without_some_photos_finds_the_others(folder: Path) -> None:
     rows, _ = smaller.search(index.vectors[~taken], 1)
     assert rows[:, 0].tolist() == list(range(106))
     assert smaller.frames.names == tuple(name for name, gone in zip(index.frames.names, taken, strict=True) if not gone)
+
+
+def test_what_was_learned_is_refused_when_changed_and_when_poses_changed(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.faiss"
+    with EmbeddingStore.open(folder / "tiny.h5") as store:
+        index = replace(build_index(store), learned={"bdi:k=25": {"limit": 0.5}})
+        save_index(index, store.header, path)
+        sidecar = path.with_suffix(".toml")
+        text = sidecar.read_text()
+        for changed in (text.replace("limit = 0.5", "limit = 0.6"), text.replace('learned."bdi:k=25"', "learned.fox")):
+            sidecar.write_text(changed)
+            with pytest.raises(BadInput, match="what methods learned is not what was written"):
+                load_index(path, store)
+        sidecar.write_text(text.replace(store.header.mapping_fingerprint, "0" * 64))
+        with pytest.raises(Mismatch, match="when the photos had other poses"):
+            load_index(path, store)
