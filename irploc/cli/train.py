@@ -174,7 +174,10 @@ def _calibrated(
         note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
         return regressor
     with progress("calibrating", steps, "steps", quiet) as bar, _interruption_told():
-        return with_calibration(regressor, data, index, replace(options, progress=bar))
+        calibrated = with_calibration(regressor, data, index, replace(options, progress=bar))
+    if calibrated.calibration is None:
+        note("the model does not even fit its own photos: its confidence will be unknown")
+    return calibrated
 
 
 @contextmanager

@@ -11,10 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from irploc.errors import BadInput
 from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.calibrated import Calibrated, calibrate
-from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
+from irploc.estimators.calibration import LEAST_PHOTOS, Calibration, asked_in
+from irploc.geometry.poses import pose_errors
 from irploc.retrieval.index import PlaceIndex
 from irploc.splits import pose_folds
 from irploc.training.dataset import TrainingSet, identity_of
@@ -72,14 +75,24 @@ def with_calibration(
 ) -> PoseRegressor:
     """The same model with its calibration, by training others like it without some of the photos.
 
+    They are trained in the quick way whatever the model's own recipe. A model that fits its own photos worse than they fit
+    photos they never saw is not like them, and stays without a calibration.
+
     Args:
         data, options: it was trained with.
         index: over the same photos.
     """
     if len(data) < LEAST_PHOTOS:
         return regressor
-    held_out = _held_out(regressor, data, options)
-    return replace(regressor, calibration=calibrate(index, lambda _, fold, rows: held_out.poses(fold, rows)).to_plain())
+    held_out, folds = _held_out(regressor, data, options), pose_folds(data.poses)
+    calibration = calibrate(index, lambda _, fold, rows: held_out.poses(fold, rows))
+    asked = [asked_in(held) for held in folds]
+    theirs = [pose_errors(held_out.poses(fold, rows), data.poses[rows]) for fold, rows in enumerate(asked)]
+    rows = np.concatenate(asked)
+    ours = pose_errors(regressor.poses(index.vectors[rows]), data.poses[rows])
+    if any(np.median(ours[kind]) > np.median(np.concatenate([errors[kind] for errors in theirs])) for kind in (0, 1)):
+        return regressor
+    return replace(regressor, calibration=calibration.to_plain())
 
 
 def _held_out(regressor: PoseRegressor, data: TrainingSet, options: TrainingOptions) -> HeldOut:

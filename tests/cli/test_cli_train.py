@@ -122,10 +122,14 @@ def larger(tmp_path: Path) -> Path:
 
 def test_a_model_knows_what_its_answers_are_worth_unless_nobody_asks(larger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("irploc.training.heldout.STEPS", 4)
-    assert run(larger, "tiny", *SMALL).exit_code == 0
+    trained = [*SMALL[:4], "--epochs", "60"]
+    assert run(larger, "tiny", *trained).exit_code == 0
     calibration = load_model(larger / "models/tiny.irpnet.pt").calibration
     assert calibration is not None
     assert Calibration.from_plain(calibration).limit > 0
+    poor = run(larger, "tiny", *SMALL, "--recipe", "paper", "--learning-rate", "1e-9")
+    assert "does not even fit its own photos" in poor.stderr
+    assert load_model(larger / "models/tiny.irpnet.pt").calibration is None
     assert run(larger, "tiny", *SMALL, "--no-calibration").exit_code == 0
     assert load_model(larger / "models/tiny.irpnet.pt").calibration is None
 
