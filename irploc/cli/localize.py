@@ -132,7 +132,7 @@ def _plain(value: object) -> str:
 def _in_words(answer: Localization) -> str:
     nearest = f"  nearest {answer.neighbours[0][0]} ({answer.neighbours[0][1]:.3f})" if answer.neighbours else ""
     if not answer.pose.valid[0]:
-        return f"{answer.image}: {answer.status} in {answer.scene} by {answer.method}{nearest}"
+        return f"{answer.image}: {answer.status}, resembles nothing in {answer.scene} ({answer.method}){nearest}"
     x, y, z = answer.pose.centers_m[0]
     quat = " ".join(f"{value:+.4f}" for value in answer.pose.world_from_cam_wxyz[0])
     unit = "m" if answer.units == "metres" else f"({answer.units})"
@@ -141,7 +141,7 @@ def _in_words(answer: Localization) -> str:
     confidence = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
     expected = ""
     if answer.expected_error is not None:
-        expected = f" (expect {answer.expected_error[0]:.2g} {unit} {answer.expected_error[1]:.2g} deg)"
+        expected = f"  expect {answer.expected_error[0]:.2g} {unit} {answer.expected_error[1]:.2g} deg"
     return (
         f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{status}{confidence}{expected}  "
         f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms"

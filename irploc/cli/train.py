@@ -65,13 +65,14 @@ def train_mlp(
     An interrupted training goes on where it was when the same command is run again. The errors shown are of the scene's
     validation photos, else of its test photos; nothing is chosen by them.
     """
+    import time
     from dataclasses import replace
 
     from irploc.encoders.base import EncoderOptions
     from irploc.errors import BadInput
     from irploc.files import check_writable
     from irploc.retrieval.index import build_index
-    from irploc.retrieval.store import EmbeddingStore
+    from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
     from irploc.training.loop import TrainingOptions
@@ -82,13 +83,14 @@ def train_mlp(
         raise BadInput(f"unknown model {model!r}, choose one of {', '.join(MODELS)}")
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
-        data = TrainingSet.from_store(store)
+        data, units = TrainingSet.from_store(store), store.header.units
         index = build_index(store) if calibration or (calibration is None and init is None) else None
         workspace = workspace_of(ctx)
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     start: Sequence[Networks] = ()
     if init is not None:
+        init = init if init.is_file() else next(filter(Path.is_file, [workspace.root / init]), init)
         if recipe_name or place or width:
             raise BadInput("--init keeps the recipe, place and width of its model: leave --recipe, --place and --width out")
         chosen, start, saved = _continued(init, model, data, changes)
@@ -105,17 +107,21 @@ def train_mlp(
         f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
         f"{chosen.total_steps(len(data))} steps on {torch_device.type}"
     )
-    regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
+    regressor, calibration_seconds = _train_with_progress(data, model, chosen, options, is_quiet(ctx)), 0.0
     if init is not None and calibration is None:
         regressor = replace(regressor, calibration=saved)
     elif index is not None:
+        started = time.monotonic()
         regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
+        calibration_seconds = time.monotonic() - started
     save_model(regressor, path)
     checkpoint_path(path).unlink(missing_ok=True)
     last, record = regressor.record["epochs"][-1], regressor.record
+    unit = "m" if units in ("metres", NOT_RECORDED) else f"({units})"
+    calibrated = f", calibrated in {calibration_seconds:.0f} s" if calibration_seconds else ""
     click.echo(
-        f"{path}: trained in {record['seconds']:.0f} s; {record['monitor']} photos, median "
-        f"{last['position_m']:.3f} m {last['rotation_deg']:.2f} deg"
+        f"{path}: trained in {record['seconds']:.0f} s{calibrated}; {record['monitor']} photos, median "
+        f"{last['position_m']:.3f} {unit} {last['rotation_deg']:.2f} deg"
     )
 
 

@@ -99,7 +99,7 @@ def write_pose_file(path: Path, names: Sequence[str], poses: Poses, comments: Se
     """
     qvec, tvec = poses.to_cam_from_world()
     rows = np.flatnonzero(poses.valid).tolist()
-    lines = [f"# {comment}" for comment in [*comments, f"{LAYOUT} (cam_from_world, metres)"]]
+    lines = [f"# {comment}" for comment in [*comments, f"{LAYOUT} (cam_from_world, in the units of the scene)"]]
     for row in rows:
         numbers = " ".join(repr(float(value)) for value in (*qvec[row], *tvec[row]))
         lines.append(f"{_written(names[row])} {numbers}")
