@@ -130,6 +130,7 @@ def learned_of(place: Place, progress: Progress) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     if errors := Robust(place.index).to_plain():
         found[LEARNED] = errors
+        place = dataclasses.replace(place, index=dataclasses.replace(place.index, learned={LEARNED: errors}))
     for name, method in methods_without_model().items():
         if len(place.index.frames) >= LEAST_PHOTOS:
             found[_key(name, method.options())] = _learned(method, method.options(), place).to_plain()
@@ -152,10 +153,14 @@ def _calibrated(name: str, method: Method, options: Any, place: Place) -> PoseEs
 
 
 def _learned(method: Method, options: Any, place: Place) -> Calibration:
+    kept = [LEARNED] if LEARNED in place.index.learned else []
+
     def answer(smaller: PlaceIndex, number: int, rows: np.ndarray) -> Poses:
         fitting = options
         if getattr(options, "k", 0) > len(smaller.frames):
             fitting = dataclasses.replace(options, k=len(smaller.frames))
+        # what robust knows of errors is of the whole map: learning it anew without a fold takes longer and changes little
+        smaller = dataclasses.replace(smaller, learned={key: place.index.learned[key] for key in kept})
         estimator = method.build(fitting, None, dataclasses.replace(place, index=smaller))
         return estimator.estimate(Query(place.index.vectors[rows])).poses
 

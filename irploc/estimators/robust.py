@@ -45,7 +45,8 @@ class Expected:
 
 
 class Robust:
-    """Takes what was learned on the mapping photos from the index, else learns it, which takes a second or two.
+    """Takes what was learned on the mapping photos from the index, else learns it, which takes a second or two; also where
+    the map has grown or shrunk over ``LEAST_FOR_COARSE`` since.
 
     Args:
         index: of the place.
@@ -60,12 +61,12 @@ class Robust:
         if LEARNED in index.learned:
             saved = index.learned[LEARNED]
             try:
-                self._models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
+                models = ErrorModel.from_plain(saved["position"]), ErrorModel.from_plain(saved["rotation"])
             except (KeyError, TypeError, ValueError):
                 raise damaged() from None
-            if any(model.kinds != self._map.kinds for model in self._models):
-                raise damaged()
-        elif len(index.frames) >= LEAST_PHOTOS:
+            if all(model.kinds == self._map.kinds for model in models):
+                self._models = models
+        if self._models is None and len(index.frames) >= LEAST_PHOTOS:
             samples = simulate(self._map)
             self._models = (
                 ErrorModel.fit(samples.signs, samples.position_m),

@@ -21,8 +21,8 @@ CONTEXT_NOTE = (
     "They were not measured here."
 )
 CONFIDENCE_NOTE = (
-    "Confidence is the chance, as a method announces it, that its answer is within 0.25 m and 5° of the truth (in a scene "
-    "without metric scale, 0.25 of its units). It was learned on mapping photos held out of the map, never on these queries."
+    "Confidence is the chance, as a method announces it, that its answer is within 0.25 m and 5° of the truth. It was "
+    "learned on mapping photos held out of the map, never on these queries."
 )
 AREA_NOTE = (
     "Error kept: the area under the curve of median error against share of photos kept, the most confident first; 100 % "

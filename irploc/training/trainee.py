@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -155,8 +154,7 @@ def make_trainees(
             linear = None if start else batches.teacher.linear
             lanes = [LinearLane(network, linear, spreads) for network in networks]
         if start:
-            for network, lane in zip_longest(networks, lanes):
-                adapt(network, lane, outputs, batches, recipe)
+            adapt(networks, lanes, outputs, batches, recipe)
         if recipe.unit_orientation:
             maps = batches.target_map
             criterion = OnUnitSphere(criterion, maps.offset[ORIENTATION], maps.scale[ORIENTATION])

@@ -7,6 +7,8 @@ Ridge regression on what they miss is added to the linear lane. Then a tenth of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from irploc.training.batches import Batches
@@ -45,15 +47,20 @@ def load_trained(network: Regressor, trained: Regressor, outputs: tuple[str, ...
 
 
 @torch.no_grad()
-def adapt(network: Regressor, lane: LinearLane | None, outputs: tuple[str, ...], batches: Batches, recipe: Recipe) -> None:
-    """Adds what a closed form can: the mean of what is missing and, where there is a lane, ridge regression on the rest."""
-    missing = _missing(network, outputs, batches)
-    for output, rest in missing.items():
-        network.last_layer(output).bias.add_(rest.mean(dim=0))
-    if lane is not None:
-        missing = _missing(network, outputs, batches)
-        embeddings = batches.embeddings.float()
-        lane.add({name: ridge_map(embeddings, rest, recipe.ridge, recipe.partial_jitter) for name, rest in missing.items()})
+def adapt(
+    networks: Sequence[Regressor], lanes: Sequence[LinearLane], outputs: tuple[str, ...], batches: Batches, recipe: Recipe
+) -> None:
+    """Adds what a closed form can: the mean of what is missing and, where there are lanes, ridge regression on the rest."""
+    for network in networks:
+        for output, rest in _missing(network, outputs, batches).items():
+            network.last_layer(output).bias.add_(rest.mean(dim=0))
+    if not lanes:
+        return
+    rests = [_missing(network, outputs, batches)[output] for network in networks for output in outputs]
+    linear = ridge_map(batches.embeddings.float(), torch.cat(rests, dim=1), recipe.ridge, recipe.partial_jitter)
+    parts = iter(linear.split([rest.shape[1] for rest in rests], dim=1))
+    for lane in lanes:
+        lane.add({output: next(parts) for output in outputs})
 
 
 def _missing(network: Regressor, outputs: tuple[str, ...], batches: Batches) -> Outputs:
