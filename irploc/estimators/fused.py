@@ -1,8 +1,8 @@
 """Method ``fused``: what ``robust`` interpolates and what the trained regressors say, each weighted by its expected error.
 
 Every member knows what error to expect of each of its answers (``calibration``): a regressor too, since networks like it
-were trained without some of the mapping photos and asked for them. Answers are averaged with weights 1 / error, position and
-rotation by themselves. The weights of independent errors, 1 / error^2, are too sharp here, since members err alike.
+were trained without some of the mapping photos and asked for them. Answers are averaged with weights 1 / error^2, position
+and rotation by themselves.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _expected(errors: list[np.ndarray], known: list[bool], count: int) -> np.nda
 
 def _weights(errors: np.ndarray) -> np.ndarray:
     """(N, members), rows summing to one."""
-    weights = 1.0 / errors
+    weights = 1.0 / errors**2
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
