@@ -191,7 +191,7 @@ def test_signals_end_embedding_cleanly_with_what_was_done_kept(tmp_path: Path, n
     time.sleep(1.2)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 1, stderr
     assert "run the same command again" in stderr
     assert "Traceback" not in stderr
     from irploc.retrieval.store import EmbeddingStore
