@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from irploc.training.modelfile import PoseRegressor
     from irploc.training.models import Networks
     from irploc.training.recipes import Recipe
+    from irploc.workspace import Workspace
 
 
 @click.command("train-mlp")
@@ -72,7 +73,7 @@ def train_mlp(
     from irploc.errors import BadInput
     from irploc.files import check_writable
     from irploc.retrieval.index import build_index
-    from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
+    from irploc.retrieval.store import EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
     from irploc.training.loop import TrainingOptions
@@ -89,17 +90,15 @@ def train_mlp(
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     start: Sequence[Networks] = ()
+    saved: Mapping[str, Any] | None = None
     if init is not None:
-        init = init if init.is_file() else next(filter(Path.is_file, [workspace.root / init]), init)
         if recipe_name or place or width:
             raise BadInput("--init keeps the recipe, place and width of its model: leave --recipe, --place and --width out")
-        chosen, start, saved = _continued(init, model, data, changes)
-        if ensemble not in (None, chosen.heads):
-            raise BadInput(f"{init} has {chosen.heads} heads: leave --ensemble out, or train without --init")
+        init = _found(init, workspace)
+        chosen, start, saved = _continued(init, model, data, ensemble, changes)
     else:
-        chosen = recipe(
-            recipe_name or "fast", place or place_of(data.poses.centers_m), width=width, heads=ensemble, **changes
-        )
+        where = place or place_of(data.poses.centers_m)
+        chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
     check_writable(path)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start)
     heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
@@ -107,31 +106,40 @@ def train_mlp(
         f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
         f"{chosen.total_steps(len(data))} steps on {torch_device.type}"
     )
-    regressor, calibration_seconds = _train_with_progress(data, model, chosen, options, is_quiet(ctx)), 0.0
-    if init is not None and calibration is None:
-        regressor = replace(regressor, calibration=saved)
-    elif index is not None:
-        started = time.monotonic()
+    regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
+    started = time.monotonic()
+    if index is not None:
         regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
-        calibration_seconds = time.monotonic() - started
+    elif calibration is None:
+        regressor = replace(regressor, calibration=saved)
     save_model(regressor, path)
     checkpoint_path(path).unlink(missing_ok=True)
+    click.echo(f"{path}: {_summary(regressor, time.monotonic() - started if index is not None else None, units)}")
+
+
+def _summary(regressor: PoseRegressor, calibration_seconds: float | None, units: str) -> str:
+    from irploc.retrieval.store import NOT_RECORDED
+
     last, record = regressor.record["epochs"][-1], regressor.record
     unit = "m" if units in ("metres", NOT_RECORDED) else f"({units})"
-    calibrated = f", calibrated in {calibration_seconds:.0f} s" if calibration_seconds else ""
-    click.echo(
-        f"{path}: trained in {record['seconds']:.0f} s{calibrated}; {record['monitor']} photos, median "
-        f"{last['position_m']:.3f} {unit} {last['rotation_deg']:.2f} deg"
-    )
+    calibrated = "" if calibration_seconds is None else f", calibrated in {calibration_seconds:.0f} s"
+    errors = f"{last['position_m']:.3f} {unit} {last['rotation_deg']:.2f} deg"
+    return f"trained in {record['seconds']:.0f} s{calibrated}; {record['monitor']} photos, median {errors}"
+
+
+def _found(model: Path, workspace: Workspace) -> Path:
+    """Where a model is that is given from here or from the workspace."""
+    inside = workspace.root / model
+    return inside if inside.is_file() and not model.is_file() else model
 
 
 def _continued(
-    init: Path, model: str, data: TrainingSet, changes: dict[str, Any]
+    init: Path, model: str, data: TrainingSet, ensemble: int | None, changes: dict[str, Any]
 ) -> tuple[Recipe, Sequence[Networks], Mapping[str, Any] | None]:
     """The rest of the recipe, the heads and the calibration of a trained model of the same encoder."""
     from dataclasses import replace
 
-    from irploc.errors import Mismatch
+    from irploc.errors import BadInput, Mismatch
     from irploc.training.modelfile import check_identity, load_model
     from irploc.training.warm_start import SHARE_OF_STEPS
 
@@ -141,6 +149,8 @@ def _continued(
     if trained.identity["scene"] != data.identity["scene"]:
         there, here = trained.identity["scene"], data.identity["scene"]
         raise Mismatch(f"{init} was trained on the scene {there!r}, not on {here!r}: leave --init out")
+    if ensemble not in (None, trained.recipe.heads):
+        raise BadInput(f"{init} has {trained.recipe.heads} heads: leave --ensemble out, or train without --init")
     given = {key: value for key, value in changes.items() if value is not None}
     if "epochs" in given:
         given |= {"share": 1.0, "minimum_steps": 0}

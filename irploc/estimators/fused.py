@@ -59,10 +59,8 @@ class Fused:
         centers = np.stack([answer.poses.centers_m for answer in answers], axis=1)
         quats = np.stack([answer.poses.world_from_cam_wxyz for answer in answers], axis=1)
         poses = Poses(np.einsum("na,nai->ni", in_position, centers), average_quaternions(quats, in_rotation))
-        spread_m, spread_deg = (
-            _widest([answer.spread_m for answer in answers]),
-            _widest([part.spread_deg for part in answers]),
-        )
+        spread_m = _widest([answer.spread_m for answer in answers])
+        spread_deg = _widest([answer.spread_deg for answer in answers])
         fused = replace(PoseEstimates.of_poses(poses, answers[0].neighbours), spread_m=spread_m, spread_deg=spread_deg)
         if not judgements:
             return fused

@@ -148,7 +148,8 @@ def test_a_training_goes_on_from_a_model_when_photos_were_added(larger: Path, mo
     assert after.identity["mapping_fingerprint"] != before.identity["mapping_fingerprint"]
     assert (len(after.heads), after.recipe.width, after.recipe.epochs, after.recipe.share) == (3, 32, 3, 0.1)
     assert after.calibration == before.calibration
-    assert run(larger, "tiny", "--model", "mlp", "--init", str(model), "--calibration").exit_code == 0
+    in_workspace = "models/tiny.mlp.pt"
+    assert run(larger, "tiny", "--model", "mlp", "--init", in_workspace, "--calibration").exit_code == 0
     assert load_model(model).calibration not in (None, before.calibration)
 
 
