@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from PIL import Image
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
 from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
-from irploc.estimators.base import Neighbours, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.base import OK, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
@@ -85,10 +85,25 @@ class Served:
     estimator: PoseEstimator
 
 
+class Answer(NamedTuple):
+    """What a scene says to one of several photos: a row of its estimates."""
+
+    served: Served
+    row: int
+    estimates: PoseEstimates
+    neighbours: Neighbours
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a pose."""
+        return self.estimates.status[self.row] == OK
+
+
 class Localizer:
     """The encoder, index and method of a scene, or of several that share an encoder, loaded and warm.
 
-    Of several scenes, the one with the mapping photo most similar to the query answers.
+    Of several scenes, the one with the mapping photo most similar to the query answers, unless it refuses and another one
+    does not.
 
     >>> localizer = Localizer.open("kitchen", method="bdi")
     >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
@@ -220,25 +235,34 @@ class Localizer:
                 spread=_known(estimates.spread_m[row], estimates.spread_deg[row]),
             )
 
-    def estimate(self, embeddings: np.ndarray) -> list[tuple[Served, int, PoseEstimates, Neighbours]]:
-        """For each of (N, D) unit embeddings the scene that answers, and its row in the estimates and neighbours there."""
-        answers: dict[int, tuple[Served, int, PoseEstimates, Neighbours]] = {}
-        chosen = self._scene_of(embeddings)
-        for number, served in enumerate(self.scenes):
-            rows = np.flatnonzero(chosen == number)
-            if not len(rows):
-                continue
-            estimates = served.estimator.estimate(Query(embeddings[rows]))
-            neighbours = served.place.shown_neighbours(embeddings[rows], estimates)
-            answers |= {int(row): (served, position, estimates, neighbours) for position, row in enumerate(rows)}
+    def estimate(self, embeddings: np.ndarray) -> list[Answer]:
+        """The answer to each of (N, D) unit embeddings.
+
+        The scene with the most similar mapping photo gives it, unless it refuses the photo and another one does not.
+        """
+        answers: dict[int, Answer] = {}
+        for asked in self._scenes_of(embeddings):
+            for number, served in enumerate(self.scenes):
+                rows = [row for row in np.flatnonzero(asked == number).tolist() if row not in answers or not answers[row].ok]
+                for row, answer in zip(rows, _ask(served, embeddings[rows]), strict=True):
+                    if answer.ok or row not in answers:
+                        answers[row] = answer
         return [answers[row] for row in range(len(embeddings))]
 
-    def _scene_of(self, embeddings: np.ndarray) -> np.ndarray:
-        """(N,) which scene has the mapping photo most similar to each embedding."""
+    def _scenes_of(self, embeddings: np.ndarray) -> np.ndarray:
+        """(scenes, N) numbers of the scenes to ask, that with the mapping photo most similar to each embedding first."""
         if len(self.scenes) == 1:
-            return np.zeros(len(embeddings), dtype=np.int64)
+            return np.zeros((1, len(embeddings)), dtype=np.int64)
         nearest = [served.place.index.search(embeddings, 1)[1][:, 0] for served in self.scenes]
-        return np.argmax(nearest, axis=0)
+        return np.argsort(-np.stack(nearest), axis=0, kind="stable")
+
+
+def _ask(served: Served, embeddings: np.ndarray) -> list[Answer]:
+    if not len(embeddings):
+        return []
+    estimates = served.estimator.estimate(Query(embeddings))
+    neighbours = served.place.shown_neighbours(embeddings, estimates)
+    return [Answer(served, row, estimates, neighbours) for row in range(len(embeddings))]
 
 
 def _known(metres: float, degrees: float) -> tuple[float, float] | None:

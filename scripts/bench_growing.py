@@ -2,10 +2,10 @@
 
     python scripts/bench_growing.py scenes/kitchen --encoder onnx:PATH --max-side 320 --out growing
 
-Runs the commands that a user would type, in a workspace of its own: embed, index and train-mlp on nine tenths of the mapping
-photos (the last tenth of the walk is left out, or every tenth photo with ``--spread``); then the same with all of them, the
-training with ``--init``; then the training from scratch; then removes the tenth again. Prints the seconds of each step, the
-ratio of adding to the first time, and the errors on the test photos, which are embedded last and not timed.
+Runs the commands that a user would type, in a workspace of its own: embed, index and train-mlp on ten elevenths of the
+mapping photos (without the last of the walk, or without every eleventh photo with ``--spread``); then the same with all of
+them, a tenth more, the training with ``--init``; then the training from scratch; then removes them again. Prints the seconds
+of each step, the ratio of adding to the first time, and the errors on the test photos, which are embedded last and not timed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     mapping = np.flatnonzero(scene.frames.splits == "train")
     mapping = mapping[np.lexsort((scene.frames.indices[mapping], scene.frames.sequences[mapping]))]
     count = len(mapping)
-    added = np.arange(count) % 10 == 9 if options.spread else np.arange(count) >= count - count // 10
+    added = np.arange(count) % 11 == 10 if options.spread else np.arange(count) >= count - count // 11
     place = Workspace(options.out, scene)
     embed = ["embed", "place", "--encoder", options.encoder, "--max-side", options.max_side]
     embed += ["--augmentations", options.augmentations]

@@ -10,7 +10,9 @@ from tiny_place import TinyEncoder
 
 from irploc import Localizer
 from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
+from irploc.estimators.base import NOT_LOCALIZED, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import available_methods, default_method, open_place
+from irploc.geometry.poses import Poses
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
@@ -164,6 +166,28 @@ def test_of_several_scenes_the_one_that_fits_answers(
     embed_scene(other, tmp_path / "scenes/other", home.embeddings("other"), TinyEncoder(), replace(options, max_side=64))
     with pytest.raises(BadInput, match=r"several scenes \(other, toy\), embedded in different ways"):
         Localizer.open(workspace=home.root)
+
+
+class _Refuses:
+    """A method to which everything is another place."""
+
+    def __init__(self, estimator: PoseEstimator) -> None:
+        self._estimator = estimator
+
+    def estimate(self, query: Query) -> PoseEstimates:
+        estimates = self._estimator.estimate(query)
+        nowhere = Poses(np.full((len(query), 3), np.nan), np.full((len(query), 4), np.nan))
+        return replace(estimates, poses=nowhere, status=(NOT_LOCALIZED,) * len(query))
+
+
+def test_where_the_most_similar_scene_refuses_the_next_one_is_asked(localizer: Localizer, scene: Scene) -> None:
+    served = localizer.scenes[0]
+    refusing = replace(served, method="refusing", estimator=_Refuses(served.estimator))
+    photo = [scene.frames.images[3]]
+    assert Localizer([refusing, served], localizer.encoder).localize(photo)[0].method == "nearest"
+    assert Localizer([served, refusing], localizer.encoder).localize(photo)[0].method == "nearest"
+    both = Localizer([refusing, replace(refusing, method="second")], localizer.encoder).localize(photo)[0]
+    assert (both.status, both.method) == ("not_localized", "refusing")
 
 
 def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:

@@ -129,8 +129,13 @@ def linear_layers(network: nn.Module) -> Iterator[nn.Linear]:
 
 
 def initialize(network: nn.Module) -> None:
-    """He initialisation: normal weights of variance 2 / inputs, zero biases. Draws from torch's global generator."""
+    """He initialisation: normal weights of variance 2 / inputs, zero biases. Draws from torch's global generator.
+
+    Layers on the meta device, which get their weights from a file, are left: drawing for them takes torch over a second.
+    """
     for layer in linear_layers(network):
+        if layer.weight.is_meta:
+            continue
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
 
