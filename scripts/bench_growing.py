@@ -5,7 +5,8 @@
 Runs the commands that a user would type, in a workspace of its own: embed, index and train-mlp on ten elevenths of the
 mapping photos (without the last of the walk, or without every eleventh photo with ``--spread``); then the same with all of
 them, a tenth more, the training with ``--init``; then the training from scratch; then removes them again. Prints the seconds
-of each step, the ratio of adding to the first time, and the errors on the test photos, which are embedded last and not timed.
+of each step, the ratio of adding to the first time,
+and the errors on the test photos, embedded last and not timed.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ def import_scene(
     from irploc.errors import BadInput
     from irploc.readers import READERS, ReadOptions
     from irploc.readers.base import absolute
+    from irploc.readers.colmap import keep_model
     from irploc.scene import Scene
 
     reader = READERS.get(format_name)
@@ -88,6 +89,8 @@ def import_scene(
         rejected=imported.rejected,
     )
     made.save(out)
+    if format_name == "colmap":
+        keep_model(path, out / "sparse")
     click.echo(f"{out}: {_counts(made)}, ground truth: {made.ground_truth}")
     if made.rejected:
         first = made.rejected[0]

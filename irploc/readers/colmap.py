@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from irploc.errors import BadInput, NotFound
+from irploc.files import replacing
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
 from irploc.geometry.poses import Poses
 from irploc.images import list_images
@@ -16,6 +18,7 @@ from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, seque
 from irploc.scene import name_of, poses_from_columns
 
 _PARTS = ("cameras", "images", "points3D")
+_MORE_PARTS = ("rigs", "frames")  # of newer versions
 
 
 @READERS.register("colmap")
@@ -59,6 +62,26 @@ def read_colmap(path: Path, options: ReadOptions) -> Imported:
     return Imported(
         frames.finish(poses, str(model)), root, cameras, "COLMAP model", tuple(frames.rejected), units="as in the model"
     )
+
+
+def keep_model(path: Path, folder: Path) -> None:
+    """Copies the files of the model that ``read_colmap`` read to ``folder``, so that a scene keeps its points.
+
+    A model that is there already is replaced; one that lies in ``folder`` itself stays as it is.
+
+    Raises:
+        NotFound: no model. BadInput: when the files cannot be written.
+    """
+    model = _model_folder(path)
+    if model.resolve().is_relative_to(folder.resolve()):
+        return
+    names = {f"{part}{suffix}" for part in (*_PARTS, *_MORE_PARTS) for suffix in (".bin", ".txt")}
+    for name in sorted(names):
+        if not (model / name).is_file():
+            (folder / name).unlink(missing_ok=True)
+            continue
+        with replacing(folder / name) as temporary:
+            shutil.copyfile(model / name, temporary)
 
 
 def _model_folder(path: Path) -> Path:
