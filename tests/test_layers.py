@@ -10,15 +10,16 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
-    {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe"},
-    {"scene", "images"},
-    {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture"},
+    {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe", "ply"},
+    {"scene", "images", "depth", "projection"},
+    {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture", "pointcloud"},
     {"encoders"},
     {"retrieval"},
+    {"pairs"},
     {"training", "mapping"},
     {"estimators"},
     {"localizer"},
-    {"evaluation"},
+    {"evaluation", "overlay"},
     {"report", "export"},
     {"service"},
     {"cli"},
@@ -70,6 +71,7 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
         ("pycolmap", "pycolmap_safe.py"),
         ("h5py", "retrieval/store.py"),
         ("faiss", "retrieval/index.py"),
+        ("cv2", "pairs/opencv_safe.py"),
     ],
 )
 def test_a_library_with_one_home_is_imported_there_only(library: str, home: str) -> None:
