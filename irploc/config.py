@@ -40,16 +40,18 @@ def options_from_mapping(kind: type[Options], values: Mapping[str, Any], where: 
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Splits what a user types, ``csi:k=20:alpha=8``, into ("csi", {"k": "20", "alpha": "8"})."""
+    """Splits what a user types, ``csi:k=20:alpha=8``, into ("csi", {"k": "20", "alpha": "8"}); a name alone means ``true``,
+    and hyphens are underscores: ``siamese:one-shot``."""
     name, *parts = spec.split(":")
     options: dict[str, str] = {}
     for part in parts:
         key, equals, value = part.partition("=")
-        if not equals or not key or not value:
+        if not key or (equals and not value):
             raise BadInput(f"cannot read {part!r} in {spec!r}: options are written name:key=value:key=value")
+        key = key.replace("-", "_")
         if key in options:
             raise BadInput(f"option {key!r} is given twice in {spec!r}")
-        options[key] = value
+        options[key] = value if equals else "true"
     return name, options
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
+from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
     from irploc.retrieval.index import PlaceIndex
@@ -169,8 +169,8 @@ def _train_with_progress(
     from irploc.training.modelfile import PoseRegressor
 
     on_terminal = sys.stderr.isatty()
-    with progress("training", chosen.total_steps(len(data)), "steps", quiet) as bar, _interruption_told():
-        lines = _Lines(quiet, on_terminal)
+    with progress("training", chosen.total_steps(len(data)), "steps", quiet) as bar, interruption_told():
+        lines = Lines(quiet, on_terminal)
         trained = train(data, model, chosen, replace(options, progress=bar, report=lines))
     identity = data.identity or {"dimension": data.dimension}
     return PoseRegressor(model, trained.heads, chosen, options.seed, identity, asdict(trained.record))
@@ -189,37 +189,8 @@ def _calibrated(
     if not steps:
         note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
         return regressor
-    with progress("calibrating", steps, "steps", quiet) as bar, _interruption_told():
+    with progress("calibrating", steps, "steps", quiet) as bar, interruption_told():
         calibrated = with_calibration(regressor, data, index, replace(options, progress=bar))
     if calibrated.calibration is None:
         note("the model does not even fit its own photos: its confidence will be unknown")
     return calibrated
-
-
-@contextmanager
-def _interruption_told() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        note("interrupted; run the same command again to go on")
-        raise
-
-
-class _Lines:
-    """Reports as lines on stderr: the first at once, then one every ten seconds; on a terminal the bar has the rest."""
-
-    EVERY_SECONDS = 10.0
-
-    def __init__(self, quiet: bool, on_terminal: bool) -> None:
-        self._quiet, self._on_terminal, self._last = quiet, on_terminal, -float("inf")
-
-    def __call__(self, line: str) -> None:
-        import time
-
-        urgent = not line.startswith("epoch ")
-        due = time.monotonic() - self._last >= self.EVERY_SECONDS and not self._on_terminal
-        first = self._last < 0
-        if urgent or (not self._quiet and (due or first)):
-            if not urgent:
-                self._last = time.monotonic()
-            note(line)

@@ -1,6 +1,18 @@
 """Localization methods; importing this package registers all of them."""
 
-from irploc.estimators import fused, interpolation, mlp, robust
+from irploc.estimators import fused, interpolation, mlp, robust, siamese, siamese_image
 from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator, Query
 
-__all__ = ["METHODS", "Neighbours", "PoseEstimates", "PoseEstimator", "Query", "fused", "interpolation", "mlp", "robust"]
+__all__ = [
+    "METHODS",
+    "Neighbours",
+    "PoseEstimates",
+    "PoseEstimator",
+    "Query",
+    "fused",
+    "interpolation",
+    "mlp",
+    "robust",
+    "siamese",
+    "siamese_image",
+]

@@ -88,6 +88,26 @@ class PlaceIndex:
         return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(similarities, order, axis=1)
 
 
+class FlatL2:
+    """Nearest rows of (M, C) vectors of any length by Euclidean distance.
+
+    Args:
+        vectors: at least one.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._index = faiss.IndexFlatL2(vectors.shape[1])
+        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N, k) rows, nearest first, and their (N, k) distances, to (N, C) queries; k at most M."""
+        squares, rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+        return rows, np.sqrt(np.clip(squares, 0.0, None))
+
+
 def build_index(store: EmbeddingStore, kind: str = "flat") -> PlaceIndex:
     """An index over the plain versions of the mapping photos in a store.
 

@@ -91,7 +91,7 @@ def train(data: TrainingSet, model: str, recipe: Recipe, options: TrainingOption
         raise BadInput("there are no mapping photos to train on")
     if model not in MODELS:
         raise BadInput(f"unknown model {model!r}, choose one of {', '.join(MODELS)}")
-    with _numerics():
+    with numerics():
         run = _Run(data, model, recipe, options)
         try:
             return run.to_the_end()
@@ -101,7 +101,7 @@ def train(data: TrainingSet, model: str, recipe: Recipe, options: TrainingOption
 
 
 @contextmanager
-def _numerics() -> Iterator[None]:
+def numerics() -> Iterator[None]:
     """Denormal numbers off (Adam's moments reach them, and then a step takes ten times as long); global generator kept."""
     flushed = torch.set_flush_denormal(True)
     try:
