@@ -177,7 +177,7 @@ def available_methods(place: Place) -> list[str]:
 
     A default k larger than the number of mapping photos is lowered to it, and the name says so (``bdi:k=12``).
     """
-    closed = [_fitting_spec(name, place) for name in methods_without_model()]
+    closed = [fitting_spec(name, place) for name in methods_without_model()]
     trained = [name for name, method in METHODS.items() if method.needs_model and place.model_path(name).is_file()]
     combined = [name for name, method in METHODS.items() if place.trained(method.members)]
     return sorted(closed, key=_closed_order) + trained + combined
@@ -199,7 +199,8 @@ def check_specs(specs: list[str]) -> None:
         raise BadInput(f"method {min(repeated)!r} is named twice")
 
 
-def _fitting_spec(name: str, place: Place) -> str:
+def fitting_spec(name: str, place: Place) -> str:
+    """The method's name, with k lowered to the number of mapping photos where its default is larger."""
     count = len(place.index.frames)
     for field in dataclasses.fields(METHODS.get(name).options):
         if field.name == "k" and isinstance(field.default, int) and field.default > count:

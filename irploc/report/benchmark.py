@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from irploc.evaluation.published import NOT_RANKED, PUBLISHED, rank, share_of_medium_accuracy
 from irploc.files import write_text
-from irploc.report.style import CSS
+from irploc.report.plain import Table, as_html, as_markdown
 from irploc.report.table import CONTEXT_NOTE
 
 Cell = tuple[float, float]
@@ -34,15 +33,6 @@ class SceneResult:
         return ", ".join(f"{method} {_numbers(_middle(cells))}" for method, cells in self.medians.items())
 
 
-@dataclass(frozen=True)
-class Table:
-    """A title, a header and rows of text."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def write_benchmark(results: Sequence[SceneResult], absent: Mapping[str, str], settings: str, folder: Path) -> None:
     """Writes ``benchmark.md``, ``benchmark.csv`` and ``benchmark.html``.
 
@@ -60,9 +50,9 @@ def write_benchmark(results: Sequence[SceneResult], absent: Mapping[str, str], s
         CONTEXT_NOTE,
     ]
     notes += [f"Not run: {name}: {why}." for name, why in absent.items()]
-    write_text(folder / "benchmark.md", _markdown(tables, notes))
+    write_text(folder / "benchmark.md", as_markdown("Benchmark", tables, notes))
     write_text(folder / "benchmark.csv", _csv(results))
-    write_text(folder / "benchmark.html", _html(tables, notes))
+    write_text(folder / "benchmark.html", as_html("Benchmark", tables, notes))
 
 
 def _facts(results: Sequence[SceneResult]) -> Table:
@@ -126,14 +116,6 @@ def _average(cells: Sequence[Cell], digits: int = 3) -> str:
     return _numbers(means, digits)
 
 
-def _markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    parts = ["# Benchmark\n", *(f"{note}\n" for note in notes)]
-    for table in tables:
-        lines = [f"## {table.title}\n", f"| {' | '.join(table.header)} |", "|" + "---|" * len(table.header)]
-        parts.append("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in table.rows)]) + "\n")
-    return "\n".join(parts)
-
-
 def _csv(results: Sequence[SceneResult]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -143,19 +125,3 @@ def _csv(results: Sequence[SceneResult]) -> str:
             for run, (metres, degrees) in enumerate(cells):
                 writer.writerow((result.dataset or "", result.column, method, run, repr(metres), repr(degrees)))
     return stream.getvalue()
-
-
-def _html(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-    for table in tables:
-        rows = "".join(row(cells, "td") for cells in table.rows)
-        body += f"<h2>{html.escape(table.title)}</h2>"
-        body += f"<div class='scroll'><table>{row(table.header, 'th')}{rows}</table></div>"
-    head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>Benchmark</title>"
-    page = (
-        f"<html lang='en'><head>{head}<style>{CSS}</style></head><body><main><h1>Benchmark</h1>{body}</main></body></html>"
-    )
-    return f"<!doctype html>\n{page}\n"

@@ -1,0 +1,65 @@
+"""The Siamese benchmark, whole, on a tiny rendered place."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("tiny_encoder")
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    folder = str(Path(__file__).resolve().parents[2] / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        import benchmark_siamese
+    finally:
+        sys.path.remove(folder)
+    return benchmark_siamese
+
+
+def flags(scene: Path, out: Path, *more: str) -> list[str]:
+    small = ["--encoder", "tiny", "--augmentations", "1", "--steps", "4", "--no-tests", "--others", "nearest,bdi,robust"]
+    return [str(scene), "--out", str(out), *small, *more]
+
+
+def test_a_scene_is_measured_in_two_splits_and_not_twice(
+    script: ModuleType, toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "ROUNDS", 2)
+    script.main(flags(toy_scene, tmp_path, "--splits", "3:1,own"))
+    printed = capsys.readouterr().out
+    assert "toy 3:1: nearest" in printed
+    assert "toy own: nearest" in printed
+    text = (tmp_path / "siamese.md").read_text()
+    assert "toy 3:1: 24 mapping, 8 test" in text
+    assert "| Proposed (iteration) | 0.0400/0.96 |" in text
+    assert "## Iterations (Table 4), toy 3:1" in text
+    assert "| encoder |" in text
+    rows = list(csv.DictReader((tmp_path / "siamese.csv").read_text().splitlines()))
+    methods = {row["method"] for row in rows}
+    assert {"nearest", "bdi", "robust", script.ABSOLUTE, script.ITERATIVE, script.ONE_SHOT} <= methods
+    assert {row["split"] for row in rows} == {"3:1", "own"}
+    absolute = {row["split"]: row["median_position_m"] for row in rows if row["method"] == script.ABSOLUTE}
+    assert f"| 0 |  |  |  |  |  | {float(absolute['3:1']):.4f}" in text or f"{float(absolute['3:1']):.3f}/" in text
+    page = (tmp_path / "siamese.html").read_text()
+    assert page.count("<svg") == 2 * 5
+    models = sorted((tmp_path / "own-toy").rglob("*.siamese.pt"))
+    assert len(models) == 4
+    before = [path.stat().st_mtime_ns for path in models]
+    script.main(flags(toy_scene, tmp_path, "--splits", "3:1,own"))
+    assert [path.stat().st_mtime_ns for path in models] == before
+
+
+def test_mistakes_end_with_one_line(script: ModuleType, toy_scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="unknown split '4:1', choose of 3:1"):
+        script.main(flags(toy_scene, tmp_path, "--splits", "4:1"))
+    with pytest.raises(SystemExit, match="no scene at"):
+        script.main(flags(tmp_path / "absent", tmp_path))
+    with pytest.raises(SystemExit, match="cannot read the list"):
+        script.main(flags(tmp_path / "absent.toml", tmp_path))
