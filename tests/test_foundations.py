@@ -51,6 +51,11 @@ def test_a_name_cannot_be_registered_twice() -> None:
 def test_a_spec_is_a_name_and_options() -> None:
     assert parse_spec("csi:k=20:alpha=8") == ("csi", {"k": "20", "alpha": "8"})
     assert parse_spec("nearest") == ("nearest", {})
+    assert parse_spec("siamese:one-shot:k=5") == ("siamese", {"one_shot": "true", "k": "5"})
+    with pytest.raises(BadInput, match="cannot read 'k='"):
+        parse_spec("bdi:k=")
+    with pytest.raises(BadInput, match="cannot read ''"):
+        parse_spec("bdi:")
 
 
 def test_options_are_converted_to_their_types() -> None:
