@@ -18,6 +18,7 @@ from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_PIXELS = 300_000_000
+Photo = Path | Image.Image | np.ndarray  # of a file; or decoded; or (H, W, 3) uint8 RGB
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit refuses the 200 megapixels that phones take
 _EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
 _UPRIGHT = {

@@ -21,7 +21,7 @@ from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.estimators.base import OK, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
-from irploc.images import decode_image, resize_to_max_side, to_array, upright_rgb
+from irploc.images import Photo, decode_image, resize_to_max_side, to_array, upright_rgb
 from irploc.training.modelfile import load_model
 from irploc.workspace import Workspace
 
@@ -211,7 +211,7 @@ class Localizer:
         pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
         embeddings = self.encoder.encode(pixels).numpy()
         encoded = time.perf_counter()
-        answers = self.estimate(embeddings)
+        answers = self.estimate(embeddings, [photo.source for photo in batch])
         finished = time.perf_counter()
         for photo, (served, row, estimates, neighbours) in zip(batch, answers, strict=True):
             names = served.place.index.frames.names
@@ -235,8 +235,8 @@ class Localizer:
                 spread=_known(estimates.spread_m[row], estimates.spread_deg[row]),
             )
 
-    def estimate(self, embeddings: np.ndarray) -> list[Answer]:
-        """The answer to each of (N, D) unit embeddings.
+    def estimate(self, embeddings: np.ndarray, images: Sequence[Photo] = ()) -> list[Answer]:
+        """The answer to each of (N, D) unit embeddings, of N photos for methods that look at pixels.
 
         The scene with the most similar mapping photo gives it, unless it refuses the photo and another one does not.
         """
@@ -244,7 +244,8 @@ class Localizer:
         for asked in self._scenes_of(embeddings):
             for number, served in enumerate(self.scenes):
                 rows = [row for row in np.flatnonzero(asked == number).tolist() if row not in answers or not answers[row].ok]
-                for row, answer in zip(rows, _ask(served, embeddings[rows]), strict=True):
+                photos = [images[row] for row in rows] if images else ()
+                for row, answer in zip(rows, _ask(served, embeddings[rows], photos), strict=True):
                     if answer.ok or row not in answers:
                         answers[row] = answer
         return [answers[row] for row in range(len(embeddings))]
@@ -257,10 +258,10 @@ class Localizer:
         return np.argsort(-np.stack(nearest), axis=0, kind="stable")
 
 
-def _ask(served: Served, embeddings: np.ndarray) -> list[Answer]:
+def _ask(served: Served, embeddings: np.ndarray, images: Sequence[Photo]) -> list[Answer]:
     if not len(embeddings):
         return []
-    estimates = served.estimator.estimate(Query(embeddings))
+    estimates = served.estimator.estimate(Query(embeddings, images=images))
     neighbours = served.place.shown_neighbours(embeddings, estimates)
     return [Answer(served, row, estimates, neighbours) for row in range(len(embeddings))]
 
@@ -335,6 +336,7 @@ class _Photo:
     name: str
     pixels: np.ndarray
     decode_ms: float
+    source: Photo  # as it was given, in full size
     error: IrplocError | None = None
 
     @property
@@ -361,14 +363,15 @@ def _decode_ahead(
 def _decode(image: Path | str | Image.Image | np.ndarray, fallback_name: str, max_side: int | None) -> _Photo:
     started = time.perf_counter()
     name = str(image) if isinstance(image, str | Path) else fallback_name
+    source = Path(image) if isinstance(image, str) else image
     try:
         if isinstance(image, str | Path):
             photo = decode_image(Path(image), max_side)
         else:
             photo = resize_to_max_side(_as_pil(image, name), max_side)
     except IrplocError as error:
-        return _Photo(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, error)
-    return _Photo(name, to_array(photo), 1e3 * (time.perf_counter() - started))
+        return _Photo(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, source, error)
+    return _Photo(name, to_array(photo), 1e3 * (time.perf_counter() - started), source)
 
 
 def _as_pil(image: Image.Image | np.ndarray, name: str) -> Image.Image:

@@ -8,6 +8,7 @@ import click
 
 _COMMANDS = {
     "siamese": ("irploc.cli.train_siamese:siamese", "Absolute and relative poses on embeddings, trained together."),
+    "siamese-image": ("irploc.cli.train_siamese_image:siamese_image", "The same on photos, with a network's feature maps."),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
+from irploc.images import Photo
 from irploc.registry import Registry
 
 OK, NOT_LOCALIZED, OUTSIDE_MAP = "ok", "not_localized", "outside_map"
@@ -41,10 +42,13 @@ class Query:
     Attributes:
         embeddings: (N, D) float32 unit vectors of the scene's encoder.
         cameras: N intrinsics, None where unknown.
+        images: N photos in full size, for methods that look at pixels; empty where there are embeddings alone. Paths stay
+            paths, so that they cost nothing where nobody looks.
     """
 
     embeddings: np.ndarray
     cameras: Sequence[Camera | None] = ()
+    images: Sequence[Photo] = ()
 
     def __len__(self) -> int:
         return len(self.embeddings)

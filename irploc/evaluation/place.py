@@ -37,7 +37,8 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
         present = ", ".join(sorted(set(frames.splits)))
         raise BadInput(f"scene {place.name} has no {split} images (it has {present}): choose another --split")
     queries = frames[rows]
-    query = Query(place.store.vectors(rows), [place.store.cameras.get(name) for name in queries.cameras])
+    cameras = [place.store.cameras.get(name) for name in queries.cameras]
+    query = Query(place.store.vectors(rows), cameras, queries.images)
     results = evaluate_methods({method: build_estimator(method, place) for method in methods}, query, queries.poses)
     return Evaluation(
         scene=place.name,

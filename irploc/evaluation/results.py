@@ -95,7 +95,9 @@ def evaluate_methods(estimators: Mapping[str, PoseEstimator], query: Query, true
     """
     results = {}
     for method, estimator in estimators.items():
-        estimator.estimate(Query(query.embeddings[:1], query.cameras[:1]))  # what is loaded on first use is not its time
+        estimator.estimate(
+            Query(query.embeddings[:1], query.cameras[:1], query.images[:1])
+        )  # what is loaded on first use is not its time
         started = time.perf_counter()
         estimates = estimator.estimate(query)
         seconds = time.perf_counter() - started

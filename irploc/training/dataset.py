@@ -71,7 +71,7 @@ class TrainingSet:
         """The monitor, or the plain versions of the mapping photos."""
         if self.monitor is not None:
             return self.monitor
-        rows = _spread(len(self), MONITORED)
+        rows = spread(len(self), MONITORED)
         return Monitor("mapping", np.asarray(self.embeddings[rows, 0], dtype=np.float32), self.poses[rows])
 
     @property
@@ -122,11 +122,11 @@ def _monitor(store: EmbeddingStore) -> Monitor | None:
     for name in ("validation", "test"):
         rows = np.flatnonzero(splits == name)
         if len(rows):
-            rows = rows[_spread(len(rows), MONITORED)]
+            rows = rows[spread(len(rows), MONITORED)]
             return Monitor(name, store.vectors(rows), store.frames.poses[rows])
     return None
 
 
-def _spread(count: int, limit: int) -> np.ndarray:
+def spread(count: int, limit: int) -> np.ndarray:
     """At most ``limit`` row numbers, evenly spread over ``count``."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64))
