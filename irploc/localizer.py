@@ -22,7 +22,7 @@ from irploc.estimators.base import OK, Neighbours, PoseEstimates, PoseEstimator,
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.geometry.poses import Poses
 from irploc.images import Photo, decode_image, resize_to_max_side, to_array, upright_rgb
-from irploc.training.modelfile import load_model
+from irploc.training.modelfile import method_of
 from irploc.workspace import Workspace
 
 
@@ -275,7 +275,7 @@ def _named(error: tuple[float, float] | None) -> dict[str, float] | None:
 
 
 def _served(place: Place, method: str | None, model: Path | None) -> Served:
-    chosen = method or (load_model(model).model if model else default_method(place))
+    chosen = method or (method_of(model) if model else default_method(place))
     return Served(place, chosen, build_estimator(chosen, place, model))
 
 

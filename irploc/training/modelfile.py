@@ -126,8 +126,25 @@ def load_model(path: Path, identity: Mapping[str, str | int] | None = None, meth
     return regressor
 
 
-def check_identity(ours: Mapping[str, str | int], theirs: Mapping[str, str | int], path: Path) -> None:
-    """Raises Mismatch when the model at ``path`` (``ours``) was not trained on such embeddings (``theirs``)."""
+def method_of(path: Path) -> str:
+    """The method that a model file of any kind is of.
+
+    Raises:
+        NotFound: no such file. BadInput: truncated, damaged, or something else.
+    """
+    if not path.is_file():
+        raise NotFound(f"no model {path}: train one with 'irploc train-mlp SCENE' or 'irploc train METHOD SCENE'")
+    content = load_quietly(path)
+    if content is None or not isinstance(content.get("method"), str) or "format" not in content:
+        raise BadInput(f"{path} is truncated or is not a model file")
+    return str(content["method"])
+
+
+def check_identity(
+    ours: Mapping[str, str | int], theirs: Mapping[str, str | int], path: Path, command: str = "irploc train-mlp"
+) -> None:
+    """Raises Mismatch when the model at ``path`` (``ours``), made by a command, was not trained on such embeddings
+    (``theirs``)."""
     different = [name for name in _SHARED if ours.get(name) != theirs.get(name)]
     if not different:
         return
@@ -136,12 +153,12 @@ def check_identity(ours: Mapping[str, str | int], theirs: Mapping[str, str | int
         if ours["scene"] == theirs["scene"]:
             what = f"other mapping photos or poses of {what}"
         raise Mismatch(
-            f"{path} was trained on {what}, the embeddings are of {theirs['scene']!r}: train again with 'irploc train-mlp'"
+            f"{path} was trained on {what}, the embeddings are of {theirs['scene']!r}: train again with '{command}'"
         )
     name = different[0]
     raise Mismatch(
         f"{path} was trained on embeddings of {ours['encoder']} ({name} {_short(ours[name])}), these are of "
-        f"{theirs['encoder']} ({name} {_short(theirs[name])}): train again with 'irploc train-mlp'"
+        f"{theirs['encoder']} ({name} {_short(theirs[name])}): train again with '{command}'"
     )
 
 

@@ -66,8 +66,9 @@ def test_a_confidence_is_learned_unless_it_is_not_wanted(workspace: Path, tmp_pa
     assert run(workspace, "train", "siamese", "toy", *flags).exit_code == 0
     assert set(load_siamese(out).calibrations) == {"absolute", "iterative", "relative", "one_shot"}
     photo = str(Scene.load(workspace / "scenes/toy").frames.images[0])
-    told = run(workspace, "localize", photo, "--scene", "toy", "--method", "siamese", "--model", str(out), "--json")
+    told = run(workspace, "localize", photo, "--scene", "toy", "--model", str(out), "--json")
     answer = json.loads(told.stdout)
+    assert answer["method"] == "siamese"  # the model says which
     assert 0 <= answer["confidence"] <= 1
     assert answer["expected_error"]["position_m"] > 0
 

@@ -139,7 +139,8 @@ def test_a_misspelt_method_gets_a_suggestion(index: PlaceIndex) -> None:
         ("bdi:n=5", "no option 'n'"),
         ("bdi:k=many", "a whole number"),
         ("bdi:k=0", "at least 1"),
-        ("bdi:k", "name:key=value"),
+        ("bdi:k=", "name:key=value"),
+        ("bdi:k", "option k is 'true', expected a whole number"),
         ("bdi:k=1:k=2", "twice"),
         ("csi:alpha=-1", "must lie in"),
         ("nearest:k=2", "no option 'k'"),
@@ -162,5 +163,6 @@ def test_k_beyond_the_number_of_photos_says_so(index: PlaceIndex) -> None:
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_model])
 def test_a_method_without_its_model_says_how_to_train_it(index: PlaceIndex, name: str) -> None:
-    with pytest.raises(NotFound, match=f"train-mlp tiny.h5 --model {name}"):
+    commands = {"siamese": "train siamese tiny.h5", "siamese-image": "train siamese-image tiny.h5"}
+    with pytest.raises(NotFound, match=commands.get(name, f"train-mlp tiny.h5 --model {name}")):
         build_estimator(name, FakePlace(index))

@@ -109,21 +109,22 @@ class _Run:
         codes = lesson.code.encode(lesson.poses)
         self._codes = torch.from_numpy(codes).float().to(options.device)
         self._optimizer = self._make_optimizer()
-        self._step, self._saved_at, self._seconds, self._first_loss = 0, time.monotonic(), 0.0, math.nan
+        self._step, self._seconds, self._first_loss = 0, 0.0, math.nan
+        self._started = self._saved_at = time.monotonic()
         self._record = Record(lesson.watched.name if lesson.watched else "")
         self._resume()
 
     def to_the_end(self) -> tuple[SiameseNetwork, Record]:
-        started, every = time.monotonic(), max(1, self._total // _REPORTS)
+        every = max(1, self._total // _REPORTS)
         self._options.progress.advance(self._step)
         while self._step < self._total:
             loss = self._one_step(self._step)
             self._step += 1
-            self._options.progress.advance()
             if self._step % every == 0 or self._step in (1, self._total):
                 self._report(float(loss))
-            self._save_now_and_then(started)
-        self._record.seconds = self._seconds + time.monotonic() - started
+            self._options.progress.advance()
+            self._save_now_and_then()
+        self._record.seconds = self._spent
         return self.network.eval().cpu().requires_grad_(False), self._record
 
     def _one_step(self, number: int) -> torch.Tensor:
@@ -142,9 +143,7 @@ class _Run:
         mixed_j, codes_j = self._blended(features_j, second, generator)
         loss = network.loss(network.absolute(mixed_i, "first"), codes_i, soft)
         loss = loss + network.loss(network.absolute(mixed_j, "second"), codes_j, soft)
-        reach = recipe.noise_reach
-        share = reach / (reach + relative.norm(dim=1, keepdim=True)) if reach else 1.0
-        noisy_i, noisy_j = (self._noisy(part, share * recipe.noise, generator) for part in (features_i, features_j))
+        noisy_i, noisy_j = (self._noisy(part, recipe.noise, generator) for part in (features_i, features_j))
         loss = loss + network.loss(network.relative(noisy_i, noisy_j), relative, soft)
         self._optimizer.zero_grad()
         loss.backward()
@@ -162,9 +161,9 @@ class _Run:
             features, codes = torch.lerp(features, features[others], share), torch.lerp(codes, codes[others], share)
         return self._noisy(features, self._recipe.absolute_noise, generator), codes
 
-    def _noisy(self, features: torch.Tensor, most: float | torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _noisy(self, features: torch.Tensor, most: float, generator: torch.Generator) -> torch.Tensor:
         deviations = self._lesson.source.deviations
-        if deviations is None or (isinstance(most, float) and not most):
+        if deviations is None or not most:
             return features
         noise = torch.randn(features.shape, generator=generator, device=features.device) * deviations
         return features + most * torch.rand(len(features), 1, generator=generator, device=features.device) * noise
@@ -207,15 +206,20 @@ class _Run:
         self._record.epochs.append(entry)
         self._options.report(line)
 
-    def _save_now_and_then(self, started: float) -> None:
+    @property
+    def _spent(self) -> float:
+        """Seconds, those of earlier runs included."""
+        return self._seconds + time.monotonic() - self._started
+
+    def _save_now_and_then(self) -> None:
         if self._options.checkpoint is None or time.monotonic() - self._saved_at < CHECKPOINT_SECONDS:
             return
         before = time.monotonic()
-        self.save(before - started)
+        self.save()
         took = time.monotonic() - before
         self._saved_at = time.monotonic() + took / CHECKPOINT_SHARE - CHECKPOINT_SECONDS
 
-    def save(self, seconds: float = 0.0) -> None:
+    def save(self) -> None:
         """Keeps the progress, if there is a place for it."""
         if self._options.checkpoint is None:
             return
@@ -226,7 +230,7 @@ class _Run:
             "trained": trained.state_dict() if trained is not None else {},
             "optimizer": self._optimizer.state_dict(),
             "record": self._record.epochs,
-            "seconds": self._seconds + seconds,
+            "seconds": self._spent,
             "first_loss": self._first_loss,
         }
         save_checkpoint(self._options.checkpoint, self._settings, progress)

@@ -126,7 +126,7 @@ def load_siamese(path: Path, identity: Mapping[str, str | int] | None = None, me
     if model.method != method:
         raise Mismatch(f"{path} is a model of the method {model.method}, not {method}")
     if identity is not None:
-        check_identity(model.identity, identity, path)
+        check_identity(model.identity, identity, path, TRAIN_COMMAND)
     return model
 
 

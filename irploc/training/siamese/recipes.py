@@ -30,8 +30,6 @@ class SiameseRecipe:
         cosine: let the learning rate fall to zero; False keeps it.
         softness: as in ``SiameseNetwork.loss``.
         noise: normal noise on each component for the relative head, up to this share of its standard deviation.
-        noise_reach: relative poses of this length (of standardized codes) have half that noise, longer ones less; 0 gives
-            all pairs the same.
         absolute_noise, blend: noise for the absolute heads, and how far a photo is mixed with another one and its pose.
         crop: pixels of the square crops of ``siamese-image``, from photos whose shorter side is ``side``.
 
@@ -60,7 +58,6 @@ class SiameseRecipe:
     cosine: bool = False
     softness: float = 0.0
     noise: float = 0.0
-    noise_reach: float = 0.0
     absolute_noise: float = 0.0
     blend: float = 0.0
     side: int = 256
