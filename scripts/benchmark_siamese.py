@@ -16,7 +16,7 @@ import argparse
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ class Settings:
     @property
     def recipe(self) -> SiameseRecipe:
         """Of the Siamese network."""
-        return siamese_recipe("fast", minimum_steps=self.steps)
+        return siamese_recipe("fast", minimum_steps=self.steps, epochs=1 if self.steps else None)
 
 
 def split_scene(scene: Scene, split: str) -> Scene:
@@ -126,7 +126,7 @@ def correlated(scene: Scene, store: EmbeddingStore, settings: Settings) -> Corre
 def train_siamese(place: Place, pairs: CorrelatedPairs, cips: bool, settings: Settings) -> Path:
     """The model file; what is trained with the same settings is kept."""
     path = place.workspace.root / "models" / f"{place.name}{'' if cips else '-any-pairs'}.siamese.pt"
-    recipe = siamese_recipe("fast", minimum_steps=settings.steps, cips=cips)
+    recipe = replace(settings.recipe, cips=cips)
     data = TrainingSet.from_store(place.store)
     if path.is_file():
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,17 +75,22 @@ def with_judgement(estimates: PoseEstimates, judgement: Judgement, trust: Trust)
     )
 
 
-def calibrate(index: PlaceIndex, answer: Callable[[PlaceIndex, int, np.ndarray], Poses]) -> Calibration:
+def calibrate(
+    index: PlaceIndex,
+    answer: Callable[[PlaceIndex, int, np.ndarray], Poses],
+    more: Sequence[np.ndarray] = (),
+) -> Calibration:
     """Learns how far a method is to be trusted in a place.
 
     Args:
         index: over all mapping photos.
         answer: the method's poses for some mapping photos: takes an index over the photos of a fold that are not held out,
             the number of the fold, and the row numbers (in ``index``) of the photos that are asked for.
+        more: masks of further folds, numbered after those of ``pose_folds``; they say nothing about refusals.
     """
     folds = pose_folds(index.frames.poses)
     parts = []
-    for number, held in enumerate(folds):
+    for number, held in enumerate([*folds, *more]):
         rows, smaller = asked_in(held), index.without(held)
         poses = answer(smaller, number, rows)
         errors = pose_errors(poses, index.frames.poses[rows])

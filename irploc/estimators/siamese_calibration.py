@@ -19,6 +19,7 @@ from irploc.training.loop import TrainingOptions
 from irploc.training.siamese.lesson import CorrelatedPairs, held_out_steps, train_without
 from irploc.training.siamese.model import SiameseModel, with_calibrations
 
+_SINGLE = 4  # one photo in so many is held out by itself
 FORMS = {  # how each is inferred; ``relative`` is the one shot before the absolute pose joins it
     "absolute": SiameseOptions(max_iterations=0),
     "iterative": SiameseOptions(one_shot=False),
@@ -29,7 +30,8 @@ FORMS = {  # how each is inferred; ``relative`` is the one shot before the absol
 def calibrated_model(
     model: SiameseModel, data: TrainingSet, index: PlaceIndex, pairs: CorrelatedPairs, options: TrainingOptions
 ) -> SiameseModel:
-    """The same model with a calibration for each form of inference, by training others without some of the photos.
+    """The same model with a calibration for each form of inference, by training others without some of the photos: in holes
+    of four sizes (``splits.pose_folds``), and one photo here and there, where relative poses are at their best.
 
     Args:
         data, pairs, options: it was trained with.
@@ -37,23 +39,29 @@ def calibrated_model(
     """
     if len(data) < LEAST_PHOTOS:
         return model
-    folds = pose_folds(data.poses)
+    single = _single(len(data), options.seed)
+    folds = [*pose_folds(data.poses), single]
     others = [train_without(data, held, pairs, model.recipe, options) for held in folds]
 
     def learned(form: SiameseOptions, calibrations: dict[str, Any]) -> dict[str, Any]:
-        found = calibrate(index, _answers(others, index, form, calibrations))
-        return found.to_plain()
+        return calibrate(index, _answers(others, index, form, calibrations), [single]).to_plain()
 
-    calibrations: dict[str, Any] = {}
-    for name, form in FORMS.items():
-        calibrations[name] = learned(form, {})
+    calibrations: dict[str, Any] = {name: learned(form, {}) for name, form in FORMS.items()}
     calibrations["one_shot"] = learned(SiameseOptions(), calibrations)
     return with_calibrations(model, calibrations)
 
 
 def calibration_steps(model: SiameseModel, data: TrainingSet) -> int:
     """How many training steps ``calibrated_model`` takes, about; 0 where the place is too small for it."""
-    return len(pose_folds(data.poses)) * held_out_steps(model.recipe) if len(data) >= LEAST_PHOTOS else 0
+    folds = len(pose_folds(data.poses)) + 1 if len(data) >= LEAST_PHOTOS else 0
+    return folds * held_out_steps(model.recipe, len(data))
+
+
+def _single(count: int, seed: int) -> np.ndarray:
+    """(N,) mask of a quarter of the photos, drawn one by one."""
+    held = np.zeros(count, dtype=bool)
+    held[np.random.default_rng(seed).permutation(count)[: count // _SINGLE]] = True
+    return held
 
 
 def _answers(

@@ -22,7 +22,7 @@ from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.network import SiameseNetwork
 from irploc.training.siamese.recipes import siamese_recipe
 
-RECIPE = siamese_recipe("fast", absolute_widths=(4,), relative_widths=(4,), minimum_steps=5, batch_size=16)
+RECIPE = siamese_recipe("fast", absolute_widths=(4,), relative_widths=(4,), epochs=1, minimum_steps=5, batch_size=16)
 TRUTH = np.array([[0.5, 0.0, 0.0], [2.5, 0.0, 0.0], [4.4, 0.0, 0.0]])
 """Places of three queries on a line of photos a metre apart."""
 

@@ -90,14 +90,14 @@ def train_without(
     """A quick one on the photos outside a mask (N,), to see what such models say of photos that they have not seen."""
     kept = ~held
     some = TrainingSet(data.embeddings[kept], data.poses[kept], data.sequences[kept], data.indices[kept])
-    quick = replace(recipe, epochs=1, minimum_steps=held_out_steps(recipe))
+    quick = replace(recipe, epochs=1, minimum_steps=held_out_steps(recipe, len(data)))
     options = replace(options, checkpoint=None, report=lambda line: None)
     return train_on_embeddings(some, pairs.among(kept), quick, options)
 
 
-def held_out_steps(recipe: SiameseRecipe) -> int:
-    """Steps of ``train_without``, about."""
-    return min(HELD_OUT_STEPS, max(1, recipe.minimum_steps or HELD_OUT_STEPS))
+def held_out_steps(recipe: SiameseRecipe, photos: int) -> int:
+    """Steps of ``train_without``, about: not more than the model itself had."""
+    return min(HELD_OUT_STEPS, recipe.total_steps(photos))
 
 
 def described(pairs: CorrelatedPairs) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from irploc.training.siamese.lesson import CorrelatedPairs, train_on_embeddings,
 from irploc.training.siamese.model import SiameseModel, load_siamese, save_siamese
 from irploc.training.siamese.recipes import PAPER, siamese_recipe
 
-QUICK = siamese_recipe("fast", minimum_steps=60, batch_size=64)
+QUICK = siamese_recipe("fast", epochs=1, minimum_steps=60, batch_size=64)
 SHORT = replace(QUICK, minimum_steps=6, absolute_widths=(16, 8), relative_widths=(16, 8), batch_size=16)
 
 
