@@ -20,11 +20,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing beside its title, as SVG, and what is to be seen."""
+    """A drawing under its title, as SVG, and what is to be seen; with curves, their names and colours."""
 
     title: str
     svg: str
     caption: str = ""
+    curves: tuple[tuple[str, str], ...] = ()
 
 
 def as_markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
@@ -48,7 +49,9 @@ def as_html(title: str, tables: Sequence[Table], notes: Sequence[str], pictures:
         body += f"<h2>{html.escape(table.title)}</h2>"
         body += f"<div class='scroll'><table>{row(table.header, 'th')}{rows}</table></div>"
     for picture in pictures:
-        body += f"<h2>{html.escape(picture.title)}</h2><div class='pair'>{picture.svg}</div>"
+        body += f"<h2>{html.escape(picture.title)}</h2>"
+        names = (f"<b style='color:{colour}'>&#9473;</b> {html.escape(name)}" for name, colour in picture.curves)
+        body += f"<p>{' &ensp; '.join(names)}</p><div class='pair'>{picture.svg}</div>"
         body += f"<p class='quiet'>{html.escape(picture.caption)}</p>" if picture.caption else ""
     head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     head = f"{head}<style>{CSS}</style>"

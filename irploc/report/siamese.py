@@ -139,7 +139,8 @@ def _cips(runs: Sequence[Run]) -> Table:
         for run in runs
     )
     header = ("split", "test, CIPS", "test, any pairs", "mapping, CIPS", "mapping, any pairs")
-    return Table("With and without correlated pairs, iterative, median errors (Figure 9)", header, rows)
+    title = "With and without correlated pairs, median errors (Figure 9); test photos iterative, mapping photos from another"
+    return Table(title, header, rows)
 
 
 def _own_data() -> Table:
@@ -177,24 +178,30 @@ def _pictures(runs: Sequence[Run]) -> list[Picture]:
     """Figures 6 to 9."""
     pictures = []
     for number, run in enumerate(runs):
-        errors = list(run.errors.values())
-        curves = [
-            plots.cumulative_curves([getattr(e, k) for e in errors], unit, (), f"all-{number}-{k}") for k, unit in _KINDS
-        ]
-        names = ", ".join(f"{place} {name}" for place, name in enumerate(run.errors, start=1))
-        pictures.append(Picture(f"{run.title}: test photos (Figure 8)", "".join(curves), f"Curves in this order: {names}."))
-        four = [run.cips[cips][photos] for photos in ("test", "mapping") for cips in (True, False)]
-        curves = [
-            plots.cumulative_curves([getattr(e, k) for e in four], unit, (), f"cips-{number}-{k}") for k, unit in _KINDS
-        ]
-        caption = "1 test photos with CIPS, 2 test photos with any pairs, 3 mapping photos with CIPS, 4 with any pairs."
-        pictures.append(Picture(f"{run.title}: with and without CIPS (Figure 9)", "".join(curves), caption))
+        pictures.append(_curves(f"{run.title}: test photos (Figure 8)", run.errors, f"all-{number}"))
+        four = {
+            f"{photos} photos, {'CIPS' if cips else 'any pairs'}": run.cips[cips][photos]
+            for photos in ("test", "mapping")
+            for cips in (True, False)
+        }
+        pictures.append(_curves(f"{run.title}: with and without CIPS (Figure 9)", four, f"cips-{number}", _MAPPING_NOTE))
         last = list(run.errors)[-1]
-        drawn, said = plots.top_view(run.estimated[last], run.queries, run.mapping, len(errors) - 1, f"top-{number}")
+        drawn, said = plots.top_view(run.estimated[last], run.queries, run.mapping, len(run.errors) - 1, f"top-{number}")
         pictures.append(Picture(f"{run.title}: where {last} places the test photos (Figures 6 and 7)", drawn, said))
     return pictures
 
 
+def _curves(title: str, errors: Mapping[str, Measured], name: str, caption: str = "") -> Picture:
+    """Cumulative errors, a curve for each name."""
+    drawn = [
+        plots.cumulative_curves([getattr(each, kind) for each in errors.values()], unit, (), f"{name}-{kind}")
+        for kind, unit in _KINDS
+    ]
+    names = tuple((each, plots.colour_of(row)) for row, each in enumerate(errors))
+    return Picture(title, "".join(drawn), caption, names)
+
+
+_MAPPING_NOTE = "Test photos: iterative. Mapping photos: from the most similar other mapping photo."
 _KINDS = (("position_m", "m"), ("rotation_deg", "°"))
 
 
