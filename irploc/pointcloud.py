@@ -19,6 +19,7 @@ from irploc.scene import Scene
 
 MODEL_FILES = ("cameras", "images", "points3D")
 _CHECKED_FRAMES, _CHECKED_POINTS = 40, 4000
+_FEWEST_POINTS = 20
 _CANDIDATES = 12  # points on edges are the best of so many times more
 
 
@@ -155,6 +156,10 @@ def check_frame(cloud: PointCloud, scene: Scene, camera: Camera | None = None) -
     if not len(known):
         raise missing_intrinsics(frames.names[0])
     rows = known[np.linspace(0, len(known) - 1, min(_CHECKED_FRAMES, len(known))).round().astype(int)]
+    if len(cloud.points_m) < _FEWEST_POINTS:
+        raise BadInput(
+            f"points in {cloud.source}: {len(cloud.points_m)}; a cloud of the scene has at least {_FEWEST_POINTS}"
+        )
     points = cloud.sampled(_CHECKED_POINTS).points_m
     limit = _plausible_distance(scene)
     seen = np.zeros((len(rows), len(points)), dtype=bool)

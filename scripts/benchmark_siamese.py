@@ -52,8 +52,8 @@ RATIOS = {  # is a photo with this index a test photo?
     "1:2": lambda index: index % 3 != 0,
     "1:3": lambda index: index % 4 != 0,
 }
-ABSOLUTE, ITERATIVE, ONE_SHOT = "siamese:max_iterations=0", "siamese:one_shot=false:lookup=pose", "siamese"
-BY_EMBEDDING = "siamese:one_shot=false"
+ABSOLUTE, ITERATIVE, ONE_SHOT = "siamese:max_iterations=0", "siamese:one_shot=false", "siamese"
+BY_EMBEDDING = "siamese:one_shot=false:lookup=embedding"
 OTHERS = ("nearest", "bdi:k=3", "bdi", "robust", "irpnet", "fused")
 MOST_ITERATIONS = 5
 ROUNDS = 20
@@ -188,7 +188,7 @@ def _estimated(spec: str, place: Place, vectors: np.ndarray) -> Poses:
 
 def _iterated(path: Path, place: Place, vectors: np.ndarray, true: Poses, most: int) -> tuple[Measured, np.ndarray]:
     """Errors with at most so many iterations, and how many each photo took."""
-    options = SiameseOptions(one_shot=False, lookup="pose", max_iterations=most)
+    options = SiameseOptions(max_iterations=most)
     answer = Siamese(load_siamese(path), place.index, options).answer(vectors)
     return Measured(*pose_errors(answer.poses, true)), answer.iterations
 
@@ -197,7 +197,7 @@ def _with_and_without(path: Path, place: Place, vectors: np.ndarray, true: Poses
     """Iterative errors on the test photos, and those of the relative poses between each mapping photo and the most similar
     other one; the paper's Figure 9 is of mapping photos, which would find themselves here."""
     model, poses = load_siamese(path), place.index.frames.poses
-    iterative = Siamese(model, place.index, SiameseOptions(one_shot=False, lookup="pose"))
+    iterative = Siamese(model, place.index, SiameseOptions(one_shot=False))
     inference = SiameseInference(model, place.index.vectors, poses)
     other = place.index.search(place.index.vectors, 2)[0][:, 1:]
     mapped = inference.one_shot(inference.features(place.index.vectors), other)
@@ -219,7 +219,7 @@ def timing(entry: Entry, scene: Scene, settings: Settings) -> Timing:
         model = load_siamese(workspace.model(entry.slug, "siamese"))
         forms = {
             "absolute": Siamese(model, place.index, SiameseOptions(max_iterations=0)),
-            "iterative": Siamese(model, place.index, SiameseOptions(one_shot=False, lookup="pose")),
+            "iterative": Siamese(model, place.index, SiameseOptions(one_shot=False)),
             "one shot": Siamese(model, place.index, SiameseOptions()),
         }
         import torch

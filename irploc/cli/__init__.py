@@ -78,7 +78,8 @@ class Main(click.Group):
 @click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder with scenes/ embeddings/ indexes/ models/ reports/.  [default: $IRPLOC_WORKSPACE or the current folder]",
+    help="Folder with scenes/ embeddings/ indexes/ models/ pairs/ reports/.  [default: $IRPLOC_WORKSPACE or the current "
+    "folder]",
 )
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 @click.version_option(package_name="irploc")

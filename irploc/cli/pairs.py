@@ -140,22 +140,16 @@ def _place(ctx: click.Context, scene: str, scene_dir: Path | None, stack: ExitSt
 
 
 def _place_of_store(store: EmbeddingStore, scene_dir: Path | None) -> _Place:
-    from irploc.errors import Mismatch
-    from irploc.scene import Scene
+    from irploc.retrieval.origin import scene_of, scene_of_labels
 
-    header = store.header
-    folder = scene_dir or Path(header.scene_folder)
-    if scene_dir is None and not (folder / "scene.toml").is_file():
-        note(
-            f"the scene of {store.path} is not at {folder} any more: its pairs are found by window and angle alone (give "
-            "--scene-dir to test what photos show)"
-        )
-        scene = Scene(header.scene, store.image_root, store.frames, store.cameras, header.ground_truth, units=header.units)
-        return _Place(scene, None, store)
-    scene = Scene.load(folder)
-    if scene.mapping_fingerprint != header.mapping_fingerprint and not store.left_out:
-        raise Mismatch(f"{folder} has other mapping photos or poses than {store.path} was made from: give its --scene-dir")
-    return _Place(scene, folder, store)
+    found = scene_of(store, scene_dir)
+    if found is not None:
+        return _Place(*found, store)
+    note(
+        f"the scene of {store.path} is not at {store.header.scene_folder} any more: its pairs are found by window and angle "
+        "alone (give --scene-dir to test what photos show)"
+    )
+    return _Place(scene_of_labels(store), None, store)
 
 
 def _without_photos(place: _Place, options: PairOptions, points: Path | None) -> str:

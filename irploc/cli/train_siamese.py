@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--cips/--no-cips", default=None, help="Draw correlated pairs, or any two photos.  [default: cips]")
 @click.option("--relative", help="What the relative head learns: difference (paper) or group.  [default: by the recipe]")
 @click.option("--recipe", "recipe_name", default="fast", show_default=True, help="fast, or paper (as published).")
-@click.option("--epochs", type=int, help="Times each image is drawn.  [default: by the recipe]")
+@click.option("--epochs", type=int, help="As many pairs are drawn as there are images.  [default: by the recipe]")
 @click.option("--batch-size", type=int, help="Pairs a step.  [default: by the recipe]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: by the recipe]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
@@ -111,44 +111,56 @@ def _pairs_for(store: EmbeddingStore, where: _Where, recipe: SiameseRecipe, quie
 
     names = [name for name, split in zip(store.frames.names, store.frames.splits, strict=True) if split == "train"]
     if len(names) < 2:
-        raise BadInput(f"{store.path} has {len(names)} mapping photos; a Siamese network needs at least two")
+        raise BadInput(f"mapping photos in {store.path}: {len(names)}; a Siamese network needs at least two")
     if not recipe.cips:
-        if where.pairs is not None:
-            raise BadInput(f"--no-cips draws any two photos: leave --pairs {where.pairs} out")
+        if given := where.pairs or where.scene_dir:
+            raise BadInput(
+                f"--no-cips draws any two photos: leave {'--pairs' if where.pairs else '--scene-dir'} {given} out"
+            )
         return CorrelatedPairs(np.zeros((0, 2), dtype=np.int64), 180.0, "pairs of any two photos")
     saved = where.pairs or where.workspace.root / "pairs" / f"{store.header.scene}.npz"
-    if where.pairs or saved.is_file():
+    if where.pairs and where.scene_dir:
+        raise BadInput(f"pairs come from {where.pairs} or from the scene in {where.scene_dir}: leave one of them out")
+    if where.pairs or (saved.is_file() and not where.scene_dir):
         matrix = PairMatrix.load(saved)
         matrix.check_scene(store.header.mapping_fingerprint, saved)
         origin = f"pairs of {saved.name}"
     else:
         matrix, origin = _selected(store, where, quiet)
-    angle = float(matrix.settings["largest_angle_deg"])
+    angle = matrix.settings.get("largest_angle_deg")
+    if not isinstance(angle, int | float):
+        raise BadInput(f"{saved} does not say what angle its pairs may be turned by: make it again with 'irploc pairs'")
     rows = matrix.accepted_among(names)
-    return CorrelatedPairs(rows, angle, f"{len(rows)} correlated pairs ({origin})")
+    return CorrelatedPairs(rows, float(angle), f"{len(rows)} correlated pairs ({origin})")
 
 
 def _selected(store: EmbeddingStore, where: _Where, quiet: bool) -> tuple[Any, str]:
     """Pairs by everything that the scene has to tell; by window and angle where it is not found."""
-    from irploc.pairs import select_pairs, window_and_angle
-    from irploc.pointcloud import check_frame, scene_points
-    from irploc.scene import Scene
+    from dataclasses import replace
 
-    header = store.header
-    folder = where.scene_dir or Path(header.scene_folder)
-    if where.scene_dir is None and not (folder / "scene.toml").is_file():
+    from irploc.errors import BadInput
+    from irploc.pairs import PairOptions, select_pairs
+    from irploc.pointcloud import check_frame, scene_points
+    from irploc.retrieval.origin import scene_of, scene_of_labels
+
+    found = scene_of(store, where.scene_dir)
+    options, origin = PairOptions(), "selected now"
+    if found is None:
         note(
-            f"the scene of {store.path} is not at {folder} any more: its pairs are found by window and angle alone (give "
-            "--scene-dir to test what photos show)"
+            f"the scene of {store.path} is not at {store.header.scene_folder} any more: its pairs are found by window and "
+            "angle alone (give --scene-dir to test what photos show)"
         )
-        mapping = store.frames.of_split("train")
-        return window_and_angle(mapping, cameras=store.cameras, scene=header.scene), "by window and angle"
-    scene = Scene.load(folder)
-    cloud = scene_points(folder)
-    if cloud is not None:
-        check_frame(cloud, scene)
-    note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
-    return select_pairs(scene, store=store, cloud=cloud, quiet=quiet), "selected now"
+        scene, cloud = scene_of_labels(store), None
+        options, origin = replace(options, test="none"), "by window and angle"
+    else:
+        scene, cloud = found[0], scene_points(found[1])
+        if cloud is not None:
+            check_frame(cloud, scene)
+        note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
+    try:
+        return select_pairs(scene, options, store, cloud, quiet), origin
+    except BadInput as error:
+        raise BadInput(f"{error} (an option of 'irploc pairs', whose file this command takes)") from None
 
 
 def _trained(
@@ -177,7 +189,8 @@ def _calibrated(
     if not steps:
         note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
         return model
-    with progress("calibrating", steps, "steps", quiet) as bar, interruption_told():
+    kept = "the trained network is kept, its calibration will start over; --no-calibration leaves it out"
+    with progress("calibrating", steps, "steps", quiet) as bar, interruption_told(kept):
         return calibrated_model(model, data, index, pairs, replace(options, progress=bar))
 
 

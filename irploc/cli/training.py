@@ -9,12 +9,12 @@ from irploc.cli.common import note
 
 
 @contextmanager
-def interruption_told() -> Iterator[None]:
-    """Says how to go on after Ctrl-C."""
+def interruption_told(kept: str = "") -> Iterator[None]:
+    """Says how to go on after Ctrl-C, and what is kept."""
     try:
         yield
     except KeyboardInterrupt:
-        note("interrupted; run the same command again to go on")
+        note("interrupted; run the same command again to go on" + (f": {kept}" if kept else ""))
         raise
 
 

@@ -8,7 +8,7 @@ from irploc.geometry.poses import Poses
 from irploc.retrieval.index import FlatL2
 from irploc.training.siamese.code import PoseCode
 
-_CANDIDATES = 16
+_CANDIDATES, _CHUNK = 16, 64
 
 
 class PoseLookup:
@@ -31,6 +31,10 @@ class PoseLookup:
 
     def nearest(self, poses: Poses, count: int) -> np.ndarray:
         """(N, count) rows of the mapping photos, nearest first."""
+        starts = range(0, max(len(poses), 1), _CHUNK)  # bounds the memory for the candidates
+        return np.concatenate([self._nearest(poses[slice(start, start + _CHUNK)], count) for start in starts])
+
+    def _nearest(self, poses: Poses, count: int) -> np.ndarray:
         codes = self._code.encode(poses)
         both = np.stack([codes, self._code.other_branch(codes)], axis=1) * self._scales
         found = np.zeros((len(poses), count), dtype=np.int64)
@@ -53,5 +57,14 @@ class PoseLookup:
         sums = np.linalg.norm(differences[..., :3], axis=2) + np.linalg.norm(differences[..., 3:], axis=2)
         order = np.argsort(sums, axis=1, kind="stable")
         rows, sums = np.take_along_axis(rows, order, axis=1), np.take_along_axis(sums, order, axis=1)
-        earlier = np.tril(rows[:, :, None] == rows[:, None, :], k=-1).any(axis=2)
-        return rows, np.where(earlier, np.inf, sums), distances[:, -1].reshape(len(both), 2).min(axis=1)
+        sums[_repeated(rows)] = np.inf
+        return rows, sums, distances[:, -1].reshape(len(both), 2).min(axis=1)
+
+
+def _repeated(rows: np.ndarray) -> np.ndarray:
+    """(n, c) whether a number has been further to the left in its row."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, order, axis=1)
+    again = np.zeros_like(rows, dtype=bool)
+    np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    return again

@@ -29,38 +29,62 @@ if TYPE_CHECKING:
     from irploc.estimators.build import Place
 
 LOOKUPS = ("embedding", "pose")
+ITERATIONS, NEIGHBOURS = 5, 10
 
 
 @dataclass(frozen=True)
 class SiameseOptions:
-    """How poses are inferred.
+    """How poses are inferred; None is the default of the form.
 
     Attributes:
-        one_shot: all relative poses in one batch, instead of one after the other.
-        k: correlated photos of the one shot.
-        lookup: correlated photos by ``embedding`` (most similar) or by ``pose`` (nearest to the pose so far, as published).
-        max_iterations: of the other form; 0 is the absolute pose alone.
+        one_shot: all relative poses in one batch, instead of one after the other; the default unless iterations are asked
+            for.
+        k: correlated photos of the one shot, 10.
+        lookup: correlated photos by ``embedding`` (most similar; the one shot's) or by ``pose`` (nearest to the pose so far,
+            as published; the iterations').
+        max_iterations: of the other form, 5; 0 is the absolute pose alone.
+
+    Raises:
+        BadInput: for values that cannot be, and for options that the form does not use.
     """
 
-    one_shot: bool = True
-    k: int = 10
-    lookup: str = "embedding"
-    max_iterations: int = 5
+    one_shot: bool | None = None
+    k: int | None = None
+    lookup: str | None = None
+    max_iterations: int | None = None
 
     def __post_init__(self) -> None:
-        if self.lookup not in LOOKUPS:
+        if self.lookup not in (None, *LOOKUPS):
             raise BadInput(f"lookup is {self.lookup!r}, choose one of {', '.join(LOOKUPS)}")
-        if self.k < 1:
+        if self.k is not None and self.k < 1:
             raise BadInput(f"k is {self.k}, it must be at least 1")
-        if self.max_iterations < 0:
+        if self.max_iterations is not None and self.max_iterations < 0:
             raise BadInput(f"max_iterations is {self.max_iterations}, it must be 0 or more")
+        if self.one_shot and self.max_iterations is not None:
+            raise BadInput("the one shot makes no iterations: leave max_iterations or one_shot out")
+        if self.form != "one_shot" and self.k is not None:
+            raise BadInput("k is of the one shot: leave it out where there are iterations")
+        if self.form == "absolute" and self.lookup is not None:
+            raise BadInput("the absolute pose looks at no photos: leave lookup out")
 
     @property
     def form(self) -> str:
         """``absolute``, ``iterative`` or ``one_shot``."""
         if self.max_iterations == 0:
             return "absolute"
-        return "one_shot" if self.one_shot else "iterative"
+        one_shot = self.max_iterations is None if self.one_shot is None else self.one_shot
+        return "one_shot" if one_shot else "iterative"
+
+    @property
+    def by_pose(self) -> bool:
+        """Whether photos are looked up by pose."""
+        return self.lookup == "pose" or (self.lookup is None and self.form == "iterative")
+
+    @property
+    def has_default_numbers(self) -> bool:
+        """Whether it is the form as it was calibrated."""
+        usual = {"absolute": True, "iterative": self.by_pose, "one_shot": not self.by_pose}[self.form]
+        return usual and self.k in (None, NEIGHBOURS) and self.max_iterations in (None, 0, ITERATIONS)
 
 
 @dataclass(frozen=True)
@@ -106,14 +130,14 @@ class SiameseInference:
         Args:
             features: (N, R).
             max_iterations: of them at most.
-            similar: (N, max_iterations) the most similar mapping photos, to be taken in this order instead of those nearest
-                to the pose; where the pose stays, so do they, and nothing repeats.
+            similar: (N,) the most similar mapping photos, to be taken instead of those nearest to the pose: they stay the
+                same, and so repeat after one iteration.
         """
         current, count = self.model.absolute(features), len(features)
         visited = np.full((count, 0), -1, dtype=np.int64)
         iterations, open_rows = np.zeros(count, dtype=np.int64), np.arange(count)
-        for number in range(max_iterations):
-            nearest = self._lookup.nearest(current[open_rows], 1)[:, 0] if similar is None else similar[open_rows, number]
+        for _ in range(max_iterations):
+            nearest = self._lookup.nearest(current[open_rows], 1)[:, 0] if similar is None else similar[open_rows]
             new = ~(visited[open_rows] == nearest[:, None]).any(axis=1)
             open_rows, nearest = open_rows[new], nearest[new]
             if not len(open_rows):
@@ -163,14 +187,14 @@ class Siamese:
         """Of (N, D) embeddings, with what was looked at."""
         options, inference = self.options, self._inference
         features = inference.features(embeddings)
-        count = min(options.k if options.form == "one_shot" else options.max_iterations, len(self._index.frames))
-        similar = self._index.search(embeddings, count)[0] if options.lookup == "embedding" and count else None
         if options.form == "absolute":
             return inference.absolute(features)
         if options.form == "iterative":
-            return inference.iterate(features, count, similar)
-        absolute = inference.absolute(features)
-        rows = similar if similar is not None else inference.nearest(absolute.poses, count)
+            most = ITERATIONS if options.max_iterations is None else options.max_iterations
+            similar = None if options.by_pose else self._index.search(embeddings, 1)[0][:, 0]
+            return inference.iterate(features, most, similar)
+        absolute, count = inference.absolute(features), min(options.k or NEIGHBOURS, len(self._index.frames))
+        rows = inference.nearest(absolute.poses, count) if options.by_pose else self._index.search(embeddings, count)[0]
         return self._together(embeddings, absolute, inference.one_shot(features, rows))
 
     def _together(self, embeddings: np.ndarray, absolute: Answer, relative: Answer) -> Answer:
@@ -219,17 +243,10 @@ def _build(options: SiameseOptions, model_path: Path | None, place: Place) -> Po
     model = load_siamese(path, identity_of(place.store))
     try:
         estimator = Siamese(model, place.index, options)
-        calibration = _calibration(model, options.form) if _as_calibrated(options) else None
+        calibration = _calibration(model, options.form) if options.has_default_numbers else None
     except (KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is damaged: its calibration cannot be read; train again") from None
     return estimator if calibration is None else Calibrated(estimator, calibration, place.index, place.trust)
-
-
-def _as_calibrated(options: SiameseOptions) -> bool:
-    """Whether the calibration of the form holds: it was learned with the default numbers."""
-    return options == replace(SiameseOptions(), one_shot=options.one_shot, max_iterations=options.max_iterations) and (
-        options.max_iterations in (0, SiameseOptions.max_iterations)
-    )
 
 
 METHODS.register("siamese")(

@@ -22,7 +22,7 @@ from irploc.training.siamese.model import SiameseModel, with_calibrations
 _SINGLE = 4  # one photo in so many is held out by itself
 FORMS = {  # how each is inferred; ``relative`` is the one shot before the absolute pose joins it
     "absolute": SiameseOptions(max_iterations=0),
-    "iterative": SiameseOptions(one_shot=False),
+    "iterative": SiameseOptions(one_shot=False),  # as published, by pose
     "relative": SiameseOptions(),
 }
 

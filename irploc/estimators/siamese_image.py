@@ -12,7 +12,7 @@ import torch
 from irploc.encoders.base import EncoderOptions
 from irploc.errors import BadInput
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
-from irploc.estimators.siamese import Answer, SiameseInference, SiameseOptions
+from irploc.estimators.siamese import ITERATIONS, NEIGHBOURS, Answer, SiameseInference, SiameseOptions
 from irploc.geometry.poses import Poses
 from irploc.training.dataset import identity_of
 from irploc.training.siamese.image_model import METHOD, ImageModel, load_image_model
@@ -64,15 +64,14 @@ class SiameseImage:
     def _answer(self, seen: _Seen) -> Answer:
         options, inference = self.options, self._inference
         features = inference.features(seen.vectors)
-        count = min(options.k if options.form == "one_shot" else options.max_iterations, len(self._units))
         if options.form == "absolute":
             return inference.absolute(features)
-        similar = None
-        if options.lookup == "embedding":
-            similar = np.argsort(-seen.similarities, axis=1, kind="stable")[:, :count]
+        order = np.argsort(-seen.similarities, axis=1, kind="stable")
         if options.form == "iterative":
-            return inference.iterate(features, count, similar)
-        rows = similar if similar is not None else inference.nearest(inference.absolute(features).poses, count)
+            most = ITERATIONS if options.max_iterations is None else options.max_iterations
+            return inference.iterate(features, most, None if options.by_pose else order[:, 0])
+        count = min(options.k or NEIGHBOURS, len(self._units))
+        rows = inference.nearest(inference.absolute(features).poses, count) if options.by_pose else order[:, :count]
         return inference.one_shot(features, rows)
 
 

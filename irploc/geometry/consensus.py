@@ -9,6 +9,7 @@ from irploc.geometry.poses import Poses
 
 _INLIER = 2.0  # times the median distance to the best hypothesis
 _ROUNDS = 3
+_MOST_DISTANCES = 1_000_000
 
 
 def consensus(hypotheses: Poses, count: int) -> tuple[Poses, np.ndarray]:
@@ -27,6 +28,13 @@ def consensus(hypotheses: Poses, count: int) -> tuple[Poses, np.ndarray]:
 
     Source: what Kim and Ko 2022 propose in section 4 and did not do.
     """
+    photos = max(1, _MOST_DISTANCES // count**2)  # bounds the memory for all distances
+    starts = range(0, max(len(hypotheses), 1), photos * count)
+    parts = [_consensus(hypotheses[slice(start, start + photos * count)], count) for start in starts]
+    return Poses.concatenate([poses for poses, _ in parts]), np.concatenate([shares for _, shares in parts])
+
+
+def _consensus(hypotheses: Poses, count: int) -> tuple[Poses, np.ndarray]:
     photos = len(hypotheses) // count
     centers = hypotheses.centers_m.reshape(photos, count, 3)
     quats = hypotheses.world_from_cam_wxyz.reshape(photos, count, 4)
@@ -36,9 +44,10 @@ def consensus(hypotheses: Poses, count: int) -> tuple[Poses, np.ndarray]:
     radians, agree_rad = _best(apart_rad)
     found = _averaged(centers, quats, agree_m, agree_rad)
     for _ in range(_ROUNDS if count > 2 else 0):
-        agree_m = np.linalg.norm(centers - found.centers_m[:, None], axis=2) <= _INLIER * metres[:, None]
-        agree_rad = _angles(np.einsum("nkd,nd->nk", quats, found.world_from_cam_wxyz)) <= _INLIER * radians[:, None]
-        found = _averaged(centers, quats, _never_none(agree_m), _never_none(agree_rad))
+        near_m = np.linalg.norm(centers - found.centers_m[:, None], axis=2) <= _INLIER * metres[:, None]
+        near_rad = _angles(np.einsum("nkd,nd->nk", quats, found.world_from_cam_wxyz)) <= _INLIER * radians[:, None]
+        agree_m, agree_rad = _unless_none(near_m, agree_m), _unless_none(near_rad, agree_rad)
+        found = _averaged(centers, quats, agree_m, agree_rad)
     return found, (agree_m & agree_rad).mean(axis=1)
 
 
@@ -50,8 +59,9 @@ def _best(apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return medians[rows, best], apart[rows, best] <= _INLIER * medians[rows, best][:, None]
 
 
-def _never_none(agree: np.ndarray) -> np.ndarray:
-    return agree | ~agree.any(axis=1, keepdims=True)
+def _unless_none(agree: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Equal hypotheses have no distance from each other, and rounding alone takes the mean away from them."""
+    return np.where(agree.any(axis=1, keepdims=True), agree, before)
 
 
 def _averaged(centers: np.ndarray, quats: np.ndarray, in_m: np.ndarray, in_rad: np.ndarray) -> Poses:

@@ -75,6 +75,8 @@ def measure_agreement(scene: Scene, found: PairMatrix, options: PairOptions, qui
     orb = tests.orb(rows)
     after_orb = time.perf_counter()
     known = np.isfinite(depth)
+    if not known.any():
+        raise BadInput(f"the depth maps of {scene.name} measured nothing that two photos share: leave --agreement out")
     near, alike = depth[known] >= options.min_depth, orb[known] >= options.smallest_match_share
     both, depth_only, orb_only, neither = (
         int((a & b).sum()) for a, b in ((near, alike), (near, ~alike), (~near, alike), (~near, ~alike))

@@ -109,7 +109,8 @@ class PairMatrix:
         known = np.sort(there[(there >= 0).all(axis=1)], axis=1)
         if not len(known):
             raise Mismatch(
-                f"none of the {len(self.accepted)} pairs of {self.scene} is among the {len(names)} photos asked for"
+                f"no two of these {len(names)} photos are among the {len(self.accepted)} correlated pairs of {self.scene}: "
+                "run 'irploc pairs' for the scene they belong to"
             )
         return known
 
@@ -142,6 +143,8 @@ class PairMatrix:
         """
         if not path.is_file():
             raise NotFound(f"no pairs file {path}: make it with 'irploc pairs SCENE --out {path}'")
+        if not zipfile.is_zipfile(path):
+            raise BadInput(f"{path} was not written by 'irploc pairs', or is damaged; lists for hloc cannot be read back")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 content = {name: archive[name] for name in archive.files}

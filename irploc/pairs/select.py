@@ -53,8 +53,10 @@ def select_pairs(
     options = options or PairOptions()
     frames = scene.frames.of_split("train") if options.split == "train" else scene.frames
     if len(frames) < 2:
-        kind = "training images" if options.split == "train" else "images"
-        raise BadInput(f"{scene.name} has {len(frames)} {kind}, pairs need at least two: check the split of the scene")
+        kind = "mapping" if options.split == "train" else "any"
+        raise BadInput(
+            f"pairs need at least two photos, {scene.name} has {len(frames)} ({kind}): check the split of the scene"
+        )
     pairs, sources = _candidates(frames, options, store, scene.name)
     ledger = Ledger.of_candidates(len(pairs))
     limits = _limits_deg(scene, frames, pairs, options)
@@ -141,6 +143,6 @@ def _check_found(found: PairMatrix) -> None:
         return
     counts = found.counts()
     taken = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-    most = REASONS.index(max(counts, key=lambda reason: counts[reason]))
-    advice = _ADVICE.get(most, "choose another --test")
+    contents = [_ADVICE[number] for number in _ADVICE if number != TURNED and REASONS[number] in counts]
+    advice = " or ".join(contents) or (_ADVICE[TURNED] if REASONS[TURNED] in counts else "choose another --test")
     raise BadInput(f"no pairs of {found.scene}: of {len(found.pairs)} candidates {taken}: {advice}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from tiny_place import TinyEncoder
 
 from irploc.cli import main
+from irploc.pairs import PairMatrix
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
@@ -49,7 +51,7 @@ def test_a_scene_becomes_a_model_that_localizes_and_is_evaluated(workspace: Path
     assert model.pairs["count"] > 24
     photo = str(sorted((toy_scene / "images").rglob("*.*"))[0]) if (toy_scene / "images").is_dir() else None
     photo = photo or str(Scene.load(toy_scene).frames.images[0])
-    for method in ("siamese", "siamese:one-shot", "siamese:one_shot=false:lookup=pose", "siamese:max_iterations=0"):
+    for method in ("siamese", "siamese:one-shot", "siamese:one_shot=false", "siamese:max_iterations=0"):
         told = run(workspace, "localize", photo, "--scene", "toy", "--method", method, "--json")
         assert told.exit_code == 0, told.output
         answer = json.loads(told.stdout)
@@ -105,6 +107,8 @@ def test_without_its_scene_an_embeddings_file_is_trained_on_by_window_and_angle(
         (["toy", "--epochs", "0"], "epochs is 0"),
         (["toy", "--device", "abacus"], "unknown device 'abacus'"),
         (["toy", "--no-cips", "--pairs", "some.npz"], "leave --pairs some.npz out"),
+        (["toy", "--no-cips", "--scene-dir", "scenes"], "leave --scene-dir scenes out"),
+        (["toy", "--pairs", "some.npz", "--scene-dir", "scenes"], "leave one of them out"),
         (["toy", "--learning-rate", "-1"], "learning rate is -1.0"),
     ],
 )
@@ -132,6 +136,9 @@ def test_pairs_of_other_photos_are_refused(workspace: Path, tmp_path: Path, toy_
         ("siamese:lookup=colour", "lookup is 'colour', choose one of embedding, pose"),
         ("siamese:k=0", "k is 0, it must be at least 1"),
         ("siamese:max_iterations=-1", "max_iterations is -1"),
+        ("siamese:one-shot:max-iterations=3", "the one shot makes no iterations"),
+        ("siamese:max-iterations=3:k=5", "k is of the one shot"),
+        ("siamese:max-iterations=0:lookup=pose", "looks at no photos"),
         ("siamese:oneshot", "has no option 'oneshot': did you mean 'one_shot'?"),
     ],
 )
@@ -147,3 +154,28 @@ def test_a_model_that_is_absent_says_how_to_train_it(toy_scene: Path, tmp_path: 
     result = run(tmp_path, "localize", str(scene.frames.images[0]), "--method", "siamese")
     assert result.exit_code == 1
     assert "irploc train siamese" in result.stderr
+
+
+def test_a_scene_folder_with_other_photos_or_poses_is_refused(workspace: Path, tmp_path: Path, toy_scene: Path) -> None:
+    scene = Scene.load(toy_scene)
+    moved = replace(scene.frames.poses, centers_m=scene.frames.poses.centers_m + 1.0)
+    replace(scene, frames=replace(scene.frames, poses=moved)).save(tmp_path / "other")
+    for command in (["train", "siamese", "toy"], ["pairs", str(workspace / "embeddings/toy.h5")]):
+        result = run(workspace, *command, "--scene-dir", str(tmp_path / "other"))
+        assert result.exit_code == 1
+        assert "has other mapping photos or poses" in result.stderr
+
+
+def test_pairs_without_their_angle_are_refused(workspace: Path, tmp_path: Path) -> None:
+    matrix = PairMatrix.load(workspace / "pairs/toy.npz")
+    replace(matrix, settings={}).save(tmp_path / "bare.npz")
+    result = run(workspace, "train", "siamese", "toy", "--pairs", str(tmp_path / "bare.npz"))
+    assert result.exit_code == 1
+    assert "does not say what angle its pairs may be turned by" in result.stderr
+
+
+def test_a_list_for_hloc_is_no_pairs_file(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("a.jpg b.jpg\n")
+    result = run(workspace, "train", "siamese", "toy", "--pairs", str(tmp_path / "pairs.txt"))
+    assert result.exit_code == 1
+    assert "lists for hloc cannot be read back" in result.stderr

@@ -5,10 +5,10 @@ from dataclasses import replace
 import faiss
 import numpy as np
 import pytest
-import torch
 
 from irploc.errors import BadInput
 from irploc.estimators.base import Query
+from irploc.estimators.calibration import Calibration
 from irploc.estimators.siamese import Siamese, SiameseInference, SiameseOptions
 from irploc.estimators.siamese_calibration import calibrated_model
 from irploc.geometry.poses import Poses, pose_errors
@@ -80,7 +80,7 @@ def test_no_iteration_is_the_absolute_head() -> None:
 def test_iterating_corrects_a_wrong_absolute_pose_and_stops_when_a_photo_repeats() -> None:
     """Off by 2 m, the absolute pose leads to another photo; the relative pose from it leads to the nearest one; that one
     repeats."""
-    options = SiameseOptions(one_shot=False, lookup="pose")
+    options = SiameseOptions(one_shot=False)
     answer = Siamese(model_that_says(2.0, 1.0), INDEX, options).answer(QUERY.embeddings)
     assert pose_errors(answer.poses, line(TRUTH))[0].max() < 0.05
     assert answer.iterations.max() == 2
@@ -90,8 +90,10 @@ def test_iterating_corrects_a_wrong_absolute_pose_and_stops_when_a_photo_repeats
 def test_at_most_so_many_iterations_are_made() -> None:
     inference = SiameseInference(model_that_says(2.0, 0.5), INDEX.vectors, INDEX.frames.poses)
     features = inference.features(QUERY.embeddings)
-    for most in (1, 2, 3):
-        assert inference.iterate(features, most).iterations.max() <= most
+    taken = [inference.iterate(features, most).iterations.max() for most in (1, 2, 5)]
+    assert taken[0] == 1
+    assert taken[1] == 2
+    assert taken[2] == 2  # by then a photo repeats
     alone, one = inference.iterate(features, 0), inference.iterate(features, 1)
     assert np.allclose(alone.poses.centers_m, inference.absolute(features).poses.centers_m)
     nearest = inference.nearest(alone.poses, 1)
@@ -172,12 +174,29 @@ def test_the_one_shot_lies_between_the_absolute_and_the_relative_pose() -> None:
     assert np.allclose(found.centers_m[:, 0], TRUTH[:, 0], atol=0.05)
 
 
+def test_by_embedding_one_relative_pose_is_all_since_the_photo_repeats() -> None:
+    options = SiameseOptions(one_shot=False, lookup="embedding")
+    answer = Siamese(model_that_says(2.0, 1.0), INDEX, options).answer(QUERY.embeddings)
+    assert answer.iterations.tolist() == [1, 1, 1]
+    assert answer.rows[:, 0].tolist() == INDEX.search(QUERY.embeddings, 1)[0][:, 0].tolist()
+    assert pose_errors(answer.poses, line(TRUTH))[0].max() < 0.05
+
+
+def test_a_model_that_learned_nothing_expects_larger_errors() -> None:
+    centers = np.stack([np.linspace(0, 5, 40), np.zeros(40), np.zeros(40)], axis=1)
+    index = index_of(centers)
+    data = TrainingSet(index.vectors[:, None], index.frames.poses, index.frames.sequences, index.frames.indices)
+    rows = np.array([[i, j] for i in range(40) for j in range(i + 1, min(i + 7, 40))])
+    expected = []
+    for steps, rate in ((60, 1e-2), (1, 1e-9)):
+        recipe = replace(RECIPE, minimum_steps=steps, learning_rate=rate, lane=False, ridge=0.0, antisymmetric=False)
+        model = replace(model_that_says(0.0, 1.0), recipe=recipe)
+        model = calibrated_model(model, data, index, CorrelatedPairs(rows, 40.0, ""), TrainingOptions(0))
+        expected.append(np.exp(Calibration.from_plain(model.calibrations["absolute"]).position[0]))
+    assert expected[1] > 1.5 * expected[0]
+
+
 @pytest.mark.parametrize("wrong", [{"lookup": "colour"}, {"k": 0}, {"max_iterations": -1}])
 def test_impossible_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadInput):
         SiameseOptions(**wrong)  # type: ignore[arg-type]
-
-
-def test_features_come_on_one_thread_or_many_the_same() -> None:
-    model = model_that_says(0.0, 1.0)
-    assert torch.equal(model.features(QUERY.embeddings), torch.from_numpy(QUERY.embeddings))

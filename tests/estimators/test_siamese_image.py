@@ -98,10 +98,10 @@ def test_the_forms_look_at_as_many_photos_as_they_are_told(model: SiameseModel, 
             "one shot": {"k": 4},
             "more than there are": {"k": 50, "lookup": "pose"},
             "absolute": {"max_iterations": 0},
-            "two": {"one_shot": False, "max_iterations": 2},
+            "most similar": {"one_shot": False, "lookup": "embedding"},
         }.items()
     }
-    assert shown == {"one shot": 4, "more than there are": 8, "absolute": 0, "two": 2}
+    assert shown == {"one shot": 4, "more than there are": 8, "absolute": 0, "most similar": 1}
 
 
 def test_poses_follow_from_features_by_the_heads(model: SiameseModel, scene: Scene) -> None:

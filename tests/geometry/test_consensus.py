@@ -55,6 +55,25 @@ def test_two_hypotheses_are_averaged_and_equal_ones_do_no_harm() -> None:
     assert np.allclose(consensus(same, 4)[0].centers_m, 0.0)
 
 
+def test_one_wrong_hypothesis_among_equal_ones_changes_nothing() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        true = random.standard_normal(3)
+        centers = np.tile(true, (10, 1))
+        centers[random.integers(10)] += 100.0
+        quats = np.tile(rotations.canonical(random.standard_normal(4)), (10, 1))
+        assert np.allclose(consensus(Poses(centers, quats), 10)[0].centers_m, true)
+
+
+def test_photos_are_independent_however_many_there_are() -> None:
+    many = Poses(np.tile(TRUE.centers_m, (600, 1)), np.tile(TRUE.world_from_cam_wxyz, (600, 1)))
+    guesses = hypotheses(many, 45, 5)
+    together = consensus(guesses, 45)
+    last = consensus(guesses[slice(-45, None)], 45)
+    assert np.allclose(together[0].centers_m[-1:], last[0].centers_m)
+    assert together[1][-1] == last[1][0]
+
+
 def test_the_sign_of_a_quaternion_does_not_matter() -> None:
     turned = np.array([[0.0, 1, 0, 0], [1e-6, -1, 0, 0], [-1e-6, 1, 0, 0]])
     found, _ = consensus(Poses(np.zeros((3, 3)), turned), 3)

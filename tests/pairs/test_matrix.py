@@ -47,7 +47,7 @@ def test_pairs_become_rows_of_another_list_of_photos() -> None:
 
 
 def test_photos_that_share_no_pair_are_refused() -> None:
-    with pytest.raises(Mismatch, match="none of the 2 pairs of place is among the 2 photos"):
+    with pytest.raises(Mismatch, match="no two of these 2 photos are among the 2 correlated pairs of place"):
         some_pairs().accepted_among(["a.jpg", "d.jpg"])
 
 
@@ -104,7 +104,7 @@ def test_no_file_says_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"query db\n", b"PK\x03\x04 and so on"])
 def test_a_foreign_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "p.npz").write_bytes(content)
-    with pytest.raises(BadInput, match=r"p\.npz is damaged or was not written by 'irploc pairs'"):
+    with pytest.raises(BadInput, match=r"p\.npz was not written by 'irploc pairs', or is damaged"):
         PairMatrix.load(tmp_path / "p.npz")
 
 

@@ -106,7 +106,7 @@ def test_neighbours_without_embeddings_say_how_to_make_them(tmp_path: Path) -> N
 
 def test_no_pair_says_which_tests_took_them(tmp_path: Path) -> None:
     scene = make_wall_scene(tmp_path, (0.0, 5.0, 5.0), turned_deg=(0, 0, 60), depth=(0, 1, 2))
-    words = r"of 3 candidates 2 turned too far, 1 too little depth overlap: raise --angle"
+    words = r"of 3 candidates 2 turned too far, 1 too little depth overlap: lower --min-depth"
     with pytest.raises(BadInput, match=words):
         select_pairs(scene)
 
@@ -118,7 +118,7 @@ def test_no_candidates_say_so(tmp_path: Path) -> None:
 
 def test_fewer_than_two_training_images_are_refused(tmp_path: Path) -> None:
     scene = make_wall_scene(tmp_path, (0.0, 1.0), splits=("train", "test"))
-    with pytest.raises(BadInput, match="wall has 1 training images, pairs need at least two"):
+    with pytest.raises(BadInput, match=r"at least two photos, wall has 1 \(mapping\)"):
         select_pairs(scene)
 
 

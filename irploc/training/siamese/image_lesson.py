@@ -113,8 +113,10 @@ def features_path(checkpoint: Path) -> Path:
 
 def check_sizes(recipe: SiameseRecipe, images: ImageOptions) -> None:
     """Raises BadInput for crops and batches that cannot be."""
-    if not LEAST_CROP <= recipe.crop <= recipe.side:
-        raise BadInput(f"crop is {recipe.crop} pixels, it must lie in [{LEAST_CROP}, {recipe.side}]")
+    if recipe.crop < LEAST_CROP:
+        raise BadInput(f"crop is {recipe.crop} pixels, it must be at least {LEAST_CROP}")
+    if recipe.crop > recipe.side:
+        raise BadInput(f"crop is {recipe.crop} pixels of photos whose shorter side is {recipe.side}: it must be smaller")
     if not images.frozen and recipe.batch_size < 2:
         raise BadInput("batch size is 1, a trainable backbone normalises over a batch and needs at least 2")
 

@@ -124,6 +124,7 @@ class _Run:
                 self._report(float(loss))
             self._options.progress.advance()
             self._save_now_and_then()
+        self.save()  # what follows may be interrupted too
         self._record.seconds = self._spent
         return self.network.eval().cpu().requires_grad_(False), self._record
 

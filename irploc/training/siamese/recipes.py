@@ -78,7 +78,7 @@ class SiameseRecipe:
         return (0.0, 0.0) if self.standardize else (0.0, -3.0)
 
     def total_steps(self, photos: int) -> int:
-        """Steps of the whole training; in an epoch each photo is drawn once as photo i."""
+        """Steps of the whole training; in an epoch as many photos i are drawn as there are, some twice, some not at all."""
         a_pass = -(-photos // self.batch_size)
         return max(self.epochs, -(-self.minimum_steps // a_pass)) * a_pass
 

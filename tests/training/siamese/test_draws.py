@@ -66,7 +66,7 @@ def test_the_same_seed_draws_the_same() -> None:
 
 
 def test_one_photo_or_no_pairs_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"1 mapping photos.*at least two"):
+    with pytest.raises(BadInput, match=r"mapping photos to train on: 1;.*at least two"):
         PairDraws(line(1), PAIRS[:0], 30.0, PAPER)
     with pytest.raises(BadInput, match="no two mapping photos are correlated"):
         PairDraws(line(7), PAIRS[:0], 30.0, PAPER)
