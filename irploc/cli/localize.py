@@ -100,9 +100,12 @@ def methods(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        defaults = "".join(f":{key}={_plain(value)}" for key, value in row["options"].items())
+        known = {key: value for key, value in row["options"].items() if value is not None}
+        defaults = "".join(f":{key}={_plain(value)}" for key, value in known.items())
         trained = "  (trained)" if row["needs_model"] else ""
         click.echo(f"{row['name'] + defaults:<20} {row['summary']}{trained}")
+        if len(known) < len(row["options"]):
+            click.echo(f"{'':<20} options: {', '.join(key for key in row['options'] if key not in known)}")
 
 
 def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
