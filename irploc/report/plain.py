@@ -50,8 +50,9 @@ def as_html(title: str, tables: Sequence[Table], notes: Sequence[str], pictures:
         body += f"<div class='scroll'><table>{row(table.header, 'th')}{rows}</table></div>"
     for picture in pictures:
         body += f"<h2>{html.escape(picture.title)}</h2>"
+        alone = "<div></div>" if picture.svg.count("<svg") == 1 else ""  # keeps its half of the page
         names = (f"<b style='color:{colour}'>&#9473;</b> {html.escape(name)}" for name, colour in picture.curves)
-        body += f"<p>{' &ensp; '.join(names)}</p><div class='pair'>{picture.svg}</div>"
+        body += f"<p>{' &ensp; '.join(names)}</p><div class='pair'>{picture.svg}{alone}</div>"
         body += f"<p class='quiet'>{html.escape(picture.caption)}</p>" if picture.caption else ""
     head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     head = f"{head}<style>{CSS}</style>"
