@@ -245,13 +245,12 @@ def run(settings: Settings) -> None:
         NotFound: when nothing could be run.
     """
     runs: list[Run] = []
-    missing: dict[str, str] = {}
-    speed: Timing | None = None
     plan = settings.plan
+    missing = {entry.column: reason for entry in plan.entries if (reason := absent(entry))}
+    speed: Timing | None = None
     facts = f"encoder {plan.encoder.partition(':')[0]}, {plan.augmentations} jittered versions, seed {settings.seed}"
     for entry in plan.entries:
-        if reason := absent(entry):
-            missing[entry.column] = reason
+        if entry.column in missing:
             continue
         scene = Scene.load(entry.scene)
         embedded = embed_all(entry, scene, settings)

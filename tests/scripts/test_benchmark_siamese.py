@@ -63,3 +63,23 @@ def test_mistakes_end_with_one_line(script: ModuleType, toy_scene: Path, tmp_pat
         script.main(flags(tmp_path / "absent", tmp_path))
     with pytest.raises(SystemExit, match="cannot read the list"):
         script.main(flags(tmp_path / "absent.toml", tmp_path))
+
+
+def test_a_list_of_scenes_stands_beside_the_published_ones(
+    script: ModuleType, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "ROUNDS", 1)
+    scenes = "".join(
+        f'[[scenes]]\nscene = "{folder}"\ndataset = "cambridge"\ncolumn = "{column}"\n'
+        for folder, column in ((toy_scene, "Shop Facade"), (tmp_path / "absent", "Old Hospital"))
+    )
+    (tmp_path / "list.toml").write_text(f'encoder = "tiny"\naugmentations = 1\n{scenes}')
+    out = tmp_path / "out"
+    script.main([str(tmp_path / "list.toml"), "--out", str(out), "--steps", "2", "--no-tests", "--others", "nearest"])
+    text = (out / "siamese.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| irploc siamese, median |"))
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert [cells[0], cells[2], cells[3]] == ["-", "-", "-"]
+    assert float(cells[1].split("/")[0]) > 0
+    assert "Not run: Old Hospital: no scene at" in text
+    assert "| Proposed | 0.450/2.22 | 0.370/3.53 |" in text
