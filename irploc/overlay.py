@@ -54,7 +54,7 @@ class Caption:
 def pixels_of(points_m: np.ndarray, camera: Camera, pose: Poses) -> np.ndarray:
     """Pixels (M, 2) of world points (M, 3) for the one camera in ``pose``; NaN where ``project_points`` has none.
 
-    Source: Siamese IRPNet, equation 14 (K [R | t] X), with lens distortion.
+    Source: Kim and Ko 2022, equation 14 (K [R | t] X), with lens distortion.
     """
     return project_points(camera, cam_from_world(points_m, pose))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from irploc.cli.common import FILE, FOLDER, SEED, is_quiet, note, store_path, workspace_of
+from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def siamese(
         data, units = TrainingSet.from_store(store), store.header.units
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), "siamese")
         check_writable(path)
-        found = _pairs_for(store, _Where(workspace, pairs, scene_dir), recipe, quiet)
+        found = _pairs_for(store, workspace, pairs, scene_dir, recipe.cips, quiet)
         index = build_index(store) if calibration else None
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
     note(
@@ -91,76 +91,32 @@ def siamese(
         model = _calibrated(model, data, index, found, options, quiet)
     save_siamese(model, path)
     checkpoint_path(path).unlink(missing_ok=True)
-    click.echo(f"{path}: {_summary(model, units)}")
+    click.echo(f"{path}: {summary(model, units)}")
 
 
-@dataclass(frozen=True)
-class _Where:
-    workspace: Workspace
-    pairs: Path | None
-    scene_dir: Path | None
-
-
-def _pairs_for(store: EmbeddingStore, where: _Where, recipe: SiameseRecipe, quiet: bool) -> CorrelatedPairs:
-    """The correlated pairs among the mapping photos of a store: from a file, or selected now."""
-    import numpy as np
-
+def _pairs_for(
+    store: EmbeddingStore, workspace: Workspace, given: Path | None, scene_dir: Path | None, cips: bool, quiet: bool
+) -> CorrelatedPairs:
+    """The pairs to train on; refuses options that would not be used."""
     from irploc.errors import BadInput
-    from irploc.pairs import PairMatrix
-    from irploc.training.siamese.lesson import CorrelatedPairs
-
-    names = [name for name, split in zip(store.frames.names, store.frames.splits, strict=True) if split == "train"]
-    if len(names) < 2:
-        raise BadInput(f"mapping photos in {store.path}: {len(names)}; a Siamese network needs at least two")
-    if not recipe.cips:
-        if given := where.pairs or where.scene_dir:
-            raise BadInput(
-                f"--no-cips draws any two photos: leave {'--pairs' if where.pairs else '--scene-dir'} {given} out"
-            )
-        return CorrelatedPairs(np.zeros((0, 2), dtype=np.int64), 180.0, "pairs of any two photos")
-    saved = where.pairs or where.workspace.root / "pairs" / f"{store.header.scene}.npz"
-    if where.pairs and where.scene_dir:
-        raise BadInput(f"pairs come from {where.pairs} or from the scene in {where.scene_dir}: leave one of them out")
-    if where.pairs or (saved.is_file() and not where.scene_dir):
-        matrix = PairMatrix.load(saved)
-        matrix.check_scene(store.header.mapping_fingerprint, saved)
-        origin = f"pairs of {saved.name}"
-    else:
-        matrix, origin = _selected(store, where, quiet)
-    angle = matrix.settings.get("largest_angle_deg")
-    if not isinstance(angle, int | float):
-        raise BadInput(f"{saved} does not say what angle its pairs may be turned by: make it again with 'irploc pairs'")
-    rows = matrix.accepted_among(names)
-    return CorrelatedPairs(rows, float(angle), f"{len(rows)} correlated pairs ({origin})")
-
-
-def _selected(store: EmbeddingStore, where: _Where, quiet: bool) -> tuple[Any, str]:
-    """Pairs by everything that the scene has to tell; by window and angle where it is not found."""
-    from dataclasses import replace
-
-    from irploc.errors import BadInput
-    from irploc.pairs import PairOptions, select_pairs
-    from irploc.pointcloud import check_frame, scene_points
     from irploc.retrieval.origin import scene_of, scene_of_labels
 
-    found = scene_of(store, where.scene_dir)
-    options, origin = PairOptions(), "selected now"
-    if found is None:
-        note(
-            f"the scene of {store.path} is not at {store.header.scene_folder} any more: its pairs are found by window and "
-            "angle alone (give --scene-dir to test what photos show)"
-        )
-        scene, cloud = scene_of_labels(store), None
-        options, origin = replace(options, test="none"), "by window and angle"
-    else:
-        scene, cloud = found[0], scene_points(found[1])
-        if cloud is not None:
-            check_frame(cloud, scene)
-        note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
-    try:
-        return select_pairs(scene, options, store, cloud, quiet), origin
-    except BadInput as error:
-        raise BadInput(f"{error} (an option of 'irploc pairs', whose file this command takes)") from None
+    header = store.header
+    wanted = Wanted(store.frames.of_split("train").names, header.scene, header.mapping_fingerprint)
+    if not cips:
+        if useless := given or scene_dir:
+            option = "--pairs" if given else "--scene-dir"
+            raise BadInput(f"--no-cips draws any two photos: leave {option} {useless} out")
+        return any_pairs(wanted)
+    if given and scene_dir:
+        raise BadInput(f"pairs come from {given} or from the scene in {scene_dir}: leave one of them out")
+
+    def find() -> Mapped:
+        scene, folder = scene_of(store, scene_dir) or (scene_of_labels(store), None)
+        return Mapped(scene, folder, store)
+
+    saved = None if scene_dir else pairs_file(workspace, header.scene, given)
+    return correlated_pairs(wanted, saved, find, quiet)
 
 
 def _trained(
@@ -194,7 +150,8 @@ def _calibrated(
         return calibrated_model(model, data, index, pairs, replace(options, progress=bar))
 
 
-def _summary(model: SiameseModel, units: str) -> str:
+def summary(model: SiameseModel, units: str) -> str:
+    """How long a training took, and where its absolute head stands."""
     from irploc.retrieval.store import NOT_RECORDED
 
     last, seconds = model.record["epochs"][-1], model.record["seconds"]

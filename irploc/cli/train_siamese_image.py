@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
+from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
+from irploc.cli.train_siamese import summary
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -85,94 +88,58 @@ def siamese_image(
     check_sizes(recipe, images)
     torch_device = EncoderOptions(device=device).torch_device
     workspace, quiet = workspace_of(ctx), is_quiet(ctx)
-    found = _found(workspace, scene_or_h5)
-    path = out or workspace.model(found.place, _METHOD)
-    check_writable(path)
-    located_first_weights(images)  # that they are not there is said before pairs are selected
-    correlated = _pairs_for(found, workspace, pairs, recipe, quiet)
+    with _found(workspace, scene_or_h5) as (mapped, place):
+        scene, path = mapped.scene, out or workspace.model(place, _METHOD)
+        check_writable(path)
+        located_first_weights(images)  # that they are not there is said before pairs are selected
+        correlated = _pairs_for(mapped, workspace, pairs, recipe, quiet)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
-    note(_settings(found.scene, correlated, recipe, images, torch_device.type))
-    model = _trained(found.scene, correlated, recipe, images, options, quiet)
+    note(_settings(scene, correlated, recipe, images, torch_device.type))
+    model = _trained(scene, correlated, recipe, images, options, quiet)
     save_siamese(model, path)
     for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
         left.unlink(missing_ok=True)
-    click.echo(f"{path}: {_summary(model, found.scene.units)}")
+    click.echo(f"{path}: {_summary(model, scene.units)}")
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A scene and its folder, the name under which its models are kept, and its embeddings, if there are any."""
-
-    scene: Scene
-    folder: Path
-    place: str
-    embeddings: Path | None
-
-
-def _found(workspace: Workspace, scene_or_h5: str) -> _Found:
-    from irploc.errors import Mismatch, NotFound
+@contextmanager
+def _found(workspace: Workspace, scene_or_h5: str) -> Iterator[tuple[Mapped, str]]:
+    """The scene, and the name under which its models are kept; embeddings that do not fit a scene named are left alone."""
+    from irploc.errors import NotFound
+    from irploc.retrieval.origin import scene_of
     from irploc.retrieval.store import EmbeddingStore
-    from irploc.scene import Scene
 
     path = Path(scene_or_h5)
-    if path.suffix not in (".h5", ".hdf5") and not path.is_file():
-        scene = workspace.load_scene(scene_or_h5)
-        embedded = workspace.embeddings(scene.name)
-        folder = workspace.scene_folder(scene_or_h5)
-        return _Found(scene, folder, scene.name, embedded if embedded.is_file() else None)
-    with EmbeddingStore.open(path) as store:
-        header = store.header
-    folder = Path(header.scene_folder)
-    if not (folder / "scene.toml").is_file():
-        raise NotFound(f"the scene of {path} is not at {folder} any more: give the scene's folder instead")
-    scene = Scene.load(folder)
-    if scene.mapping_fingerprint != header.mapping_fingerprint:
-        raise Mismatch(f"{path} was made from other mapping photos or poses than {folder} has: run 'irploc embed' again")
-    return _Found(scene, folder, workspace.place_of_embeddings(path, header.scene), path)
+    if path.suffix in (".h5", ".hdf5") or path.is_file():
+        with EmbeddingStore.open(path) as store:
+            found = scene_of(store)
+            if found is None:
+                where = store.header.scene_folder
+                raise NotFound(f"the scene of {path} is not at {where} any more: give the scene's folder instead")
+            yield Mapped(*found, store), workspace.place_of_embeddings(path, store.header.scene)
+        return
+    scene, folder = workspace.load_scene(scene_or_h5), workspace.scene_folder(scene_or_h5)
+    embedded = workspace.embeddings(scene.name)
+    if not embedded.is_file():
+        yield Mapped(scene, folder, None), scene.name
+        return
+    with EmbeddingStore.open(embedded) as store:
+        same = store.header.mapping_fingerprint == scene.mapping_fingerprint
+        yield Mapped(scene, folder, store if same else None), scene.name
 
 
 def _pairs_for(
-    found: _Found, workspace: Workspace, given: Path | None, recipe: SiameseRecipe, quiet: bool
+    mapped: Mapped, workspace: Workspace, given: Path | None, recipe: SiameseRecipe, quiet: bool
 ) -> CorrelatedPairs:
-    """The correlated pairs among the mapping photos of a scene: from a file, or selected now."""
-    import numpy as np
-
     from irploc.errors import BadInput
-    from irploc.pairs import PairMatrix
-    from irploc.training.siamese.lesson import CorrelatedPairs
 
-    scene = found.scene
-    names = scene.frames.of_split("train").names
-    if len(names) < 2:
-        raise BadInput(f"{scene.name} has {len(names)} mapping photos; a Siamese network needs at least two")
+    scene = mapped.scene
+    wanted = Wanted(scene.frames.of_split("train").names, scene.name, scene.mapping_fingerprint)
     if not recipe.cips:
         if given is not None:
             raise BadInput(f"--no-cips draws any two photos: leave --pairs {given} out")
-        return CorrelatedPairs(np.zeros((0, 2), dtype=np.int64), 180.0, "pairs of any two photos")
-    saved = given or workspace.root / "pairs" / f"{scene.name}.npz"
-    if given or saved.is_file():
-        matrix, origin = PairMatrix.load(saved), f"pairs of {saved.name}"
-        matrix.check_scene(scene.mapping_fingerprint, saved)
-    else:
-        matrix, origin = _selected(found, quiet), "selected now"
-    rows = matrix.accepted_among(names)
-    return CorrelatedPairs(rows, float(matrix.settings["largest_angle_deg"]), f"{len(rows)} correlated pairs ({origin})")
-
-
-def _selected(found: _Found, quiet: bool) -> Any:
-    from irploc.pairs import select_pairs
-    from irploc.pointcloud import check_frame, scene_points
-    from irploc.retrieval.store import EmbeddingStore
-
-    note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
-    cloud = scene_points(found.folder)
-    if cloud is not None:
-        check_frame(cloud, found.scene)
-    if found.embeddings is None:
-        return select_pairs(found.scene, cloud=cloud, quiet=quiet)
-    with EmbeddingStore.open(found.embeddings) as store:
-        same = store.header.mapping_fingerprint == found.scene.mapping_fingerprint and not store.left_out
-        return select_pairs(found.scene, store=store if same else None, cloud=cloud, quiet=quiet)
+        return any_pairs(wanted)
+    return correlated_pairs(wanted, pairs_file(workspace, scene.name, given), lambda: mapped, quiet)
 
 
 def _settings(scene: Scene, pairs: CorrelatedPairs, recipe: SiameseRecipe, images: ImageOptions, device: str) -> str:
@@ -213,7 +180,5 @@ def _trained(
 
 
 def _summary(model: SiameseModel, units: str) -> str:
-    from irploc.cli.train_siamese import _summary as summary
-
     start = " from random features" if model.extra["random_weights"] else ""
     return f"{model.extra['backbone']}{start}, {summary(model, units)}"

@@ -108,6 +108,12 @@ class Calibration:
         return Judgement(1.0 / (1.0 + np.exp(-odds)), np.exp(logs[:, 0]), np.exp(logs[:, 1]), refused)
 
 
+def inverse_square(errors: np.ndarray) -> np.ndarray:
+    """Weights (N, A) of A answers with expected errors (N, A), rows summing to one."""
+    weights = 1.0 / errors**2
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
 def signs_of(index: PlaceIndex, embeddings: np.ndarray, poses: Poses) -> np.ndarray:
     """(N, 9) logarithms: the distance of the query's embedding (N, D) to the nearest, fifth and tenth of the map, and how
     far the answer is from the poses of the nearest, the five and the ten nearest photos, in metres and in radians."""

@@ -17,7 +17,7 @@ import numpy as np
 from irploc.errors import NotFound
 from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.calibrated import Calibrated, with_judgement
-from irploc.estimators.calibration import Judgement
+from irploc.estimators.calibration import Judgement, inverse_square
 from irploc.geometry.averaging import average_quaternions
 from irploc.geometry.poses import Poses
 
@@ -55,7 +55,7 @@ class Fused:
         known = [isinstance(member, Calibrated) for member in self._members]
         metres = _expected([judgement.position_m for judgement in judgements], known, len(query))
         degrees = _expected([judgement.rotation_deg for judgement in judgements], known, len(query))
-        in_position, in_rotation = _weights(metres), _weights(degrees)
+        in_position, in_rotation = inverse_square(metres), inverse_square(degrees)
         centers = np.stack([answer.poses.centers_m for answer in answers], axis=1)
         quats = np.stack([answer.poses.world_from_cam_wxyz for answer in answers], axis=1)
         poses = Poses(np.einsum("na,nai->ni", in_position, centers), average_quaternions(quats, in_rotation))
@@ -77,12 +77,6 @@ def _expected(errors: list[np.ndarray], known: list[bool], count: int) -> np.nda
     given = iter(errors)
     mean = np.exp(np.mean(np.log(errors), axis=0))
     return np.stack([next(given) if is_known else mean for is_known in known], axis=1)
-
-
-def _weights(errors: np.ndarray) -> np.ndarray:
-    """(N, members), rows summing to one."""
-    weights = 1.0 / errors**2
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _together(judgements: list[Judgement], weights: np.ndarray, logs_m: np.ndarray, logs_deg: np.ndarray) -> Judgement:

@@ -16,7 +16,7 @@ import torch
 from irploc.errors import BadInput
 from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.calibrated import Calibrated
-from irploc.estimators.calibration import Calibration, signs_of
+from irploc.estimators.calibration import Calibration, inverse_square, signs_of
 from irploc.estimators.pose_lookup import PoseLookup
 from irploc.geometry.averaging import average_quaternions
 from irploc.geometry.consensus import consensus
@@ -208,7 +208,7 @@ class Siamese:
             for calibration, answer in ((first, absolute), (second, relative))
         ]
         in_m, in_rad = (
-            _weights(np.stack([getattr(judgement, name) for judgement in judged], axis=1))
+            inverse_square(np.stack([getattr(judgement, name) for judgement in judged], axis=1))
             for name in ("position_m", "rotation_deg")
         )
         centers = np.stack([absolute.poses.centers_m, relative.poses.centers_m], axis=1)
@@ -221,11 +221,6 @@ class Siamese:
             return Neighbours.none(len(embeddings))
         similarities = np.einsum("nd,nkd->nk", embeddings, self._index.vectors[rows])
         return Neighbours(rows, similarities.astype(np.float32))
-
-
-def _weights(errors: np.ndarray) -> np.ndarray:
-    weights = 1.0 / errors**2
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _replaced(poses: Poses, rows: np.ndarray, others: Poses) -> Poses:

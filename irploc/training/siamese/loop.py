@@ -95,15 +95,7 @@ class _Run:
             "features": lesson.source.fingerprint,
         }
         torch.manual_seed(seeded(options.seed, SETUP))
-        self.network = SiameseNetwork(
-            lesson.source.inputs,
-            recipe.absolute_widths,
-            recipe.relative_widths,
-            recipe.dropout,
-            recipe.antisymmetric,
-            recipe.lane,
-            recipe.log_scales,
-        ).to(options.device)
+        self.network = SiameseNetwork.of(lesson.source.inputs, recipe).to(options.device)
         if lesson.linear is not None:
             self.network.start_from(lesson.linear.to(options.device))
         codes = lesson.code.encode(lesson.poses)

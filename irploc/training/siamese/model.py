@@ -156,15 +156,7 @@ def _model(content: Mapping[str, Any]) -> SiameseModel:
 
 def _empty_network(weights: Mapping[str, torch.Tensor], recipe: SiameseRecipe) -> SiameseNetwork:
     with torch.device("meta"):
-        return SiameseNetwork(
-            int(weights["first.hidden.0.weight"].shape[1]),
-            recipe.absolute_widths,
-            recipe.relative_widths,
-            recipe.dropout,
-            recipe.antisymmetric,
-            recipe.lane,
-            recipe.log_scales,
-        )
+        return SiameseNetwork.of(int(weights["first.hidden.0.weight"].shape[1]), recipe)
 
 
 def _sha256_of(model: SiameseModel) -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from irploc.training.models import initialize
+from irploc.training.siamese.recipes import SiameseRecipe
 
 CODE = 6
 
@@ -72,6 +73,19 @@ class SiameseNetwork(nn.Module):
         names = ("first", "second", "between") if lane else ()
         self.lanes = nn.ModuleDict({name: nn.Linear(inputs, CODE, bias=False) for name in names})
         self.log_scales = nn.Parameter(torch.tensor(log_scales))
+
+    @classmethod
+    def of(cls, inputs: int, recipe: SiameseRecipe) -> SiameseNetwork:
+        """As a recipe has it."""
+        return cls(
+            inputs,
+            recipe.absolute_widths,
+            recipe.relative_widths,
+            recipe.dropout,
+            recipe.antisymmetric,
+            recipe.lane,
+            recipe.log_scales,
+        )
 
     def absolute(self, features_BD: torch.Tensor, head: str = "first") -> torch.Tensor:
         """(B, 6) codes by the head for photos i (``first``) or j (``second``)."""

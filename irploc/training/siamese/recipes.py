@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from irploc.errors import BadInput
-
-RELATIVE_LAYERS = 2
+from irploc.training.siamese.code import RELATIONS
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class SiameseRecipe:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
         if not 0 < self.learning_rate < float("inf"):
             raise BadInput(f"learning rate is {self.learning_rate}, it must be positive and finite")
-        if self.relation not in ("difference", "group"):
-            raise BadInput(f"unknown relation {self.relation!r}, choose difference or group")
+        if self.relation not in RELATIONS:
+            raise BadInput(f"unknown relation {self.relation!r}, choose {' or '.join(RELATIONS)}")
 
     @property
     def log_scales(self) -> tuple[float, float]:

@@ -11,15 +11,7 @@ from irploc.training.siamese.recipes import FAST, PAPER, SiameseRecipe
 
 def network_of(recipe: SiameseRecipe, inputs: int = 12) -> SiameseNetwork:
     torch.manual_seed(0)
-    return SiameseNetwork(
-        inputs,
-        recipe.absolute_widths,
-        recipe.relative_widths,
-        recipe.dropout,
-        recipe.antisymmetric,
-        recipe.lane,
-        recipe.log_scales,
-    ).eval()
+    return SiameseNetwork.of(inputs, recipe).eval()
 
 
 def test_the_papers_heads_have_its_layers() -> None:

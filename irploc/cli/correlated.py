@@ -1,0 +1,118 @@
+"""Which correlated pairs a Siamese network is trained on: those of a file, or pairs that are selected now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irploc.cli.common import note
+
+if TYPE_CHECKING:
+    from irploc.pairs import PairMatrix
+    from irploc.retrieval.store import EmbeddingStore
+    from irploc.scene import Scene
+    from irploc.training.siamese.lesson import CorrelatedPairs
+    from irploc.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The scene whose mapping photos are paired.
+
+    Attributes:
+        scene: labels, and photos where ``folder`` is not None.
+        folder: of the scene; None where only its embeddings are there.
+        store: its embeddings, open, if there are any.
+    """
+
+    scene: Scene
+    folder: Path | None
+    store: EmbeddingStore | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The mapping photos that are trained on, in their order, with the name and fingerprint of their scene."""
+
+    names: Sequence[str]
+    scene: str
+    mapping_fingerprint: str
+
+
+def any_pairs(wanted: Wanted) -> CorrelatedPairs:
+    """Of a training without CIPS: none is needed, any two photos are drawn."""
+    import numpy as np
+
+    from irploc.training.siamese.lesson import CorrelatedPairs
+
+    _check_two(wanted)
+    return CorrelatedPairs(np.zeros((0, 2), dtype=np.int64), 180.0, "pairs of any two photos")
+
+
+def pairs_file(workspace: Workspace, scene: str, given: Path | None) -> Path | None:
+    """The pairs file that is given, else the workspace's own where there is one."""
+    usual = workspace.root / "pairs" / f"{scene}.npz"
+    return given or (usual if usual.is_file() else None)
+
+
+def correlated_pairs(wanted: Wanted, saved: Path | None, find: Callable[[], Mapped], quiet: bool) -> CorrelatedPairs:
+    """The pairs among mapping photos.
+
+    Args:
+        saved: a pairs file; None selects pairs now.
+        find: gives what they are selected from.
+
+    Raises:
+        NotFound, BadInput, Mismatch: for pairs that cannot be used; BadInput: fewer than two mapping photos, no pairs.
+    """
+    from irploc.errors import BadInput
+    from irploc.training.siamese.lesson import CorrelatedPairs
+
+    _check_two(wanted)
+    matrix, origin = _selected(find(), quiet) if saved is None else _loaded(saved, wanted)
+    angle = matrix.settings.get("largest_angle_deg")
+    if not isinstance(angle, int | float):
+        raise BadInput(f"{saved} does not say what angle its pairs may be turned by: make it again with 'irploc pairs'")
+    rows = matrix.accepted_among(wanted.names)
+    return CorrelatedPairs(rows, float(angle), f"{len(rows)} correlated pairs ({origin})")
+
+
+def _check_two(wanted: Wanted) -> None:
+    from irploc.errors import BadInput
+
+    if len(wanted.names) < 2:
+        raise BadInput(f"mapping photos in {wanted.scene}: {len(wanted.names)}; a Siamese network needs at least two")
+
+
+def _loaded(path: Path, wanted: Wanted) -> tuple[PairMatrix, str]:
+    from irploc.pairs import PairMatrix
+
+    matrix = PairMatrix.load(path)
+    matrix.check_scene(wanted.mapping_fingerprint, path)
+    return matrix, f"pairs of {path.name}"
+
+
+def _selected(mapped: Mapped, quiet: bool) -> tuple[PairMatrix, str]:
+    """Pairs by everything that the scene has to tell; by window and angle where it is not found."""
+    from irploc.errors import BadInput
+    from irploc.pairs import PairOptions, select_pairs
+    from irploc.pointcloud import check_frame, scene_points
+
+    cloud, options, origin = None, PairOptions(), "selected now"
+    if mapped.folder is None:
+        note(
+            f"the scene {mapped.scene.name} is not where its embeddings record it: its pairs are found by window and angle "
+            "alone (give --scene-dir to test what photos show)"
+        )
+        options, origin = PairOptions(test="none"), "by window and angle"
+    else:
+        note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
+        cloud = scene_points(mapped.folder)
+    try:
+        if cloud is not None:
+            check_frame(cloud, mapped.scene)
+        return select_pairs(mapped.scene, options, mapped.store, cloud, quiet), origin
+    except BadInput as error:
+        raise BadInput(f"{error} (an option of 'irploc pairs', whose file this command takes)") from None
