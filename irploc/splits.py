@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 
 from irploc.errors import BadInput, summarize
 from irploc.geometry.poses import Poses
+from irploc.geometry.rotations import angles_of_products
 from irploc.scene import Frames
 
 _HOLES = (60, 16, 8, 4)  # one fold each: a hole takes out this fraction of the photos
@@ -101,7 +102,7 @@ def pose_distances(poses: Poses, asked: np.ndarray) -> np.ndarray:
     """(A, M): metres and radians from the photos in rows ``asked`` to all, each as a share of its median, added up."""
     metres = cdist(poses.centers_m[asked], poses.centers_m)
     products = poses.world_from_cam_wxyz[asked] @ poses.world_from_cam_wxyz.T
-    radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
+    radians = angles_of_products(products)
     return np.asarray(metres / max(float(np.median(metres)), _TINY) + radians / max(float(np.median(radians)), _TINY))
 
 

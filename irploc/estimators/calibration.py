@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from irploc.geometry.poses import Poses, pose_errors
+from irploc.geometry.rotations import angles_of_products
 from irploc.retrieval.index import PlaceIndex
 
 GOOD_M, GOOD_DEG = 0.25, 5.0  # confidence is the chance of errors up to these
@@ -123,7 +124,7 @@ def signs_of(index: PlaceIndex, embeddings: np.ndarray, poses: Poses) -> np.ndar
     mapped = index.frames.poses
     metres = np.linalg.norm(mapped.centers_m[rows] - poses.centers_m[:, None], axis=2)
     products = np.einsum("nkd,nd->nk", mapped.world_from_cam_wxyz[rows], poses.world_from_cam_wxyz)
-    radians = 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))
+    radians = angles_of_products(products)
     near = [distances[:, 0], distances[:, min(4, count - 1)], distances[:, -1]]
     apart = [part[:, :first].mean(axis=1) + _FLOOR_M for first in (1, 5, _LOOKED_AT) for part in (metres, radians)]
     return np.log(np.stack(near + apart, axis=1))

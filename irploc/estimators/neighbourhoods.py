@@ -9,6 +9,7 @@ import numpy as np
 from irploc.estimators.interpolation import affine_weights, gram_matrices
 from irploc.geometry.averaging import average_poses
 from irploc.geometry.poses import Poses
+from irploc.geometry.rotations import angles_of_products
 
 SIZES = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50)
 COARSE = ((8, 25), (16, 10), (16, 25), (32, 25), (32, 50))  # principal components, neighbours
@@ -108,10 +109,12 @@ def _signs(grams: np.ndarray, weights: np.ndarray, mapped: Poses, rows: np.ndarr
         weight = weights[:, column]
         residual = np.sqrt(np.clip(np.einsum("nk,nkl,nl->n", weight, grams, weight), 1e-12, None))
         metres = np.linalg.norm(centers - pose.centers_m[:, None], axis=2)
-        radians = _angles(np.einsum("nkd,nd->nk", quats, pose.world_from_cam_wxyz))
+        radians = angles_of_products(np.einsum("nkd,nd->nk", quats, pose.world_from_cam_wxyz))
         squares, sizes = weight**2, np.abs(weight) / np.abs(weight).sum(axis=1, keepdims=True)
         others_m = [np.linalg.norm(other.centers_m - pose.centers_m, axis=1) for other in poses]
-        others_rad = [_angles((other.world_from_cam_wxyz * pose.world_from_cam_wxyz).sum(axis=1)) for other in poses]
+        others_rad = [
+            angles_of_products((other.world_from_cam_wxyz * pose.world_from_cam_wxyz).sum(axis=1)) for other in poses
+        ]
         signs.append(
             [
                 nearest,
@@ -127,7 +130,3 @@ def _signs(grams: np.ndarray, weights: np.ndarray, mapped: Poses, rows: np.ndarr
             ]
         )
     return np.log(np.array(signs)).transpose(2, 0, 1)
-
-
-def _angles(products: np.ndarray) -> np.ndarray:
-    return 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))

@@ -6,6 +6,7 @@ import numpy as np
 
 from irploc.geometry.averaging import average_quaternions
 from irploc.geometry.poses import Poses
+from irploc.geometry.rotations import angles_of_products
 
 _INLIER = 2.0  # times the median distance to the best hypothesis
 _ROUNDS = 3
@@ -39,13 +40,15 @@ def _consensus(hypotheses: Poses, count: int) -> tuple[Poses, np.ndarray]:
     centers = hypotheses.centers_m.reshape(photos, count, 3)
     quats = hypotheses.world_from_cam_wxyz.reshape(photos, count, 4)
     apart_m = np.linalg.norm(centers[:, :, None] - centers[:, None], axis=3)
-    apart_rad = _angles(np.einsum("nkd,nld->nkl", quats, quats))
+    apart_rad = angles_of_products(np.einsum("nkd,nld->nkl", quats, quats))
     metres, agree_m = _best(apart_m)
     radians, agree_rad = _best(apart_rad)
     found = _averaged(centers, quats, agree_m, agree_rad)
     for _ in range(_ROUNDS if count > 2 else 0):
         near_m = np.linalg.norm(centers - found.centers_m[:, None], axis=2) <= _INLIER * metres[:, None]
-        near_rad = _angles(np.einsum("nkd,nd->nk", quats, found.world_from_cam_wxyz)) <= _INLIER * radians[:, None]
+        near_rad = (
+            angles_of_products(np.einsum("nkd,nd->nk", quats, found.world_from_cam_wxyz)) <= _INLIER * radians[:, None]
+        )
         agree_m, agree_rad = _unless_none(near_m, agree_m), _unless_none(near_rad, agree_rad)
         found = _averaged(centers, quats, agree_m, agree_rad)
     return found, (agree_m & agree_rad).mean(axis=1)
@@ -67,7 +70,3 @@ def _unless_none(agree: np.ndarray, before: np.ndarray) -> np.ndarray:
 def _averaged(centers: np.ndarray, quats: np.ndarray, in_m: np.ndarray, in_rad: np.ndarray) -> Poses:
     of_m, of_rad = (mask / mask.sum(axis=1, keepdims=True) for mask in (in_m, in_rad))
     return Poses(np.einsum("nk,nkd->nd", of_m, centers), average_quaternions(quats, of_rad))
-
-
-def _angles(products: np.ndarray) -> np.ndarray:
-    return 2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0))

@@ -77,6 +77,14 @@ def angle_between_deg(a_wxyz: ArrayLike, b_wxyz: ArrayLike) -> np.ndarray:
     return np.degrees(2.0 * half)
 
 
+def angles_of_products(products: np.ndarray) -> np.ndarray:
+    """Radians, [0, pi], between unit quaternions whose scalar products (...) are known, of all pairs for example.
+
+    Near zero only half the digits are right, see ``angle_between_deg``.
+    """
+    return np.asarray(2.0 * np.arccos(np.clip(np.abs(products), 0.0, 1.0)))
+
+
 def quaternion_log(quat_wxyz: ArrayLike) -> np.ndarray:
     """Rotation axis times half the rotation angle, of unit quaternions.
 

@@ -172,3 +172,12 @@ def test_the_angle_is_a_distance_that_turning_both_leaves_alone(a: np.ndarray, b
     assert angle(-a, b) == pytest.approx(angle(a, b), abs=1e-12)
     assert angle(a, c) <= angle(a, b) + angle(b, c) + 1e-9
     assert angle(rotations.multiply(c, a), rotations.multiply(c, b)) == pytest.approx(angle(a, b), abs=1e-9)
+
+
+def test_angles_of_products_are_those_between_the_rotations_whatever_their_signs() -> None:
+    half = np.radians([0.0, 15.0, 90.0])
+    turned = np.stack([np.cos(half), np.sin(half), 0 * half, 0 * half], axis=1)
+    products = turned @ np.array([1.0, 0.0, 0.0, 0.0])
+    assert np.allclose(np.degrees(rotations.angles_of_products(products)), [0.0, 30.0, 180.0])
+    assert np.allclose(rotations.angles_of_products(-products), rotations.angles_of_products(products))
+    assert rotations.angles_of_products(np.array([1.0 + 1e-12])).tolist() == [0.0]
