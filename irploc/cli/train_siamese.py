@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,7 @@ from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, p
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
+    from irploc.geometry.poses import Poses
     from irploc.retrieval.store import EmbeddingStore
     from irploc.training.dataset import TrainingSet
     from irploc.training.loop import TrainingOptions
@@ -60,6 +62,7 @@ def siamese(
     training goes on where it was when the same command is run again.
     """
     from irploc.encoders.base import EncoderOptions
+    from irploc.estimators.siamese_calibration import calibrated_model
     from irploc.files import check_writable
     from irploc.retrieval.index import build_index
     from irploc.retrieval.store import EmbeddingStore
@@ -88,7 +91,9 @@ def siamese(
     )
     model = _trained(data, found, recipe, options, quiet)
     if index is not None:
-        model = _calibrated(model, data, index, found, options, quiet)
+        model = calibrated(
+            model, data.poses, lambda with_bar: calibrated_model(model, data, index, found, with_bar), options, quiet
+        )
     save_siamese(model, path)
     checkpoint_path(path).unlink(missing_ok=True)
     click.echo(f"{path}: {summary(model, units)}")
@@ -133,21 +138,26 @@ def _trained(
         return train_on_embeddings(data, pairs, recipe, replace(options, progress=bar, report=lines))
 
 
-def _calibrated(
-    model: SiameseModel, data: TrainingSet, index: Any, pairs: CorrelatedPairs, options: TrainingOptions, quiet: bool
+def calibrated(
+    model: SiameseModel,
+    poses: Poses,
+    calibrate: Callable[[TrainingOptions], SiameseModel],
+    options: TrainingOptions,
+    quiet: bool,
 ) -> SiameseModel:
+    """The model with what ``calibrate`` learns, under a progress bar; as it is where there are too few mapping photos."""
     from dataclasses import replace
 
-    from irploc.estimators.siamese_calibration import calibrated_model, calibration_steps
+    from irploc.estimators.siamese_calibration import calibration_steps
     from irploc.progress import progress
 
-    steps = calibration_steps(model, data)
+    steps = calibration_steps(model, poses)
     if not steps:
-        note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
+        note(f"{len(poses)} mapping photos are too few to calibrate confidence: it will be unknown")
         return model
     kept = "the trained network is kept, its calibration will start over; --no-calibration leaves it out"
     with progress("calibrating", steps, "steps", quiet) as bar, interruption_told(kept):
-        return calibrated_model(model, data, index, pairs, replace(options, progress=bar))
+        return calibrate(replace(options, progress=bar))
 
 
 def summary(model: SiameseModel, units: str) -> str:

@@ -11,7 +11,7 @@ import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
-from irploc.cli.train_siamese import summary
+from irploc.cli.train_siamese import calibrated, summary
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ _METHOD = "siamese-image"
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.siamese-image.pt]")
+@click.option(
+    "--calibration/--no-calibration", default=True, help="With --frozen, also learn what confidence the answers deserve."
+)
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
 @click.pass_context
 def siamese_image(
@@ -65,6 +68,7 @@ def siamese_image(
     seed: int,
     device: str,
     out: Path | None,
+    calibration: bool,
     resume: bool,
 ) -> None:
     """Train the Siamese network on the photos of SCENE_OR_H5 (a scene's name or folder, or its embeddings file).
@@ -74,6 +78,7 @@ def siamese_image(
     the same command is run again.
     """
     from irploc.encoders.base import EncoderOptions
+    from irploc.estimators.siamese_calibration import calibrated_image_model
     from irploc.files import check_writable
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.loop import TrainingOptions
@@ -96,6 +101,15 @@ def siamese_image(
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
     note(_settings(scene, correlated, recipe, images, torch_device.type))
     model = _trained(scene, correlated, recipe, images, options, quiet)
+    if calibration and frozen:
+        mapping = scene.frames.of_split("train")
+        model = calibrated(
+            model,
+            mapping.poses,
+            lambda with_bar: calibrated_image_model(model, mapping, correlated, with_bar),
+            options,
+            quiet,
+        )
     save_siamese(model, path)
     for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
         left.unlink(missing_ok=True)

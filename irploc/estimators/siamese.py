@@ -181,7 +181,7 @@ class Siamese:
     def estimate(self, query: Query) -> PoseEstimates:
         """One pose per query; neighbours are the mapping photos that were looked at."""
         answer = self.answer(query.embeddings)
-        return PoseEstimates.of_poses(answer.poses, self._neighbours(query.embeddings, answer.rows))
+        return PoseEstimates.of_poses(answer.poses, neighbours_of(self._index, query.embeddings, answer.rows))
 
     def answer(self, embeddings: np.ndarray) -> Answer:
         """Of (N, D) embeddings, with what was looked at."""
@@ -216,11 +216,14 @@ class Siamese:
         poses = Poses(np.einsum("na,nad->nd", in_m, centers), average_quaternions(quats, in_rad))
         return replace(relative, poses=poses)
 
-    def _neighbours(self, embeddings: np.ndarray, rows: np.ndarray) -> Neighbours:
-        if not rows.shape[1] or (rows < 0).any():  # different numbers of iterations: shown are the most similar ones
-            return Neighbours.none(len(embeddings))
-        similarities = np.einsum("nd,nkd->nk", embeddings, self._index.vectors[rows])
-        return Neighbours(rows, similarities.astype(np.float32))
+
+def neighbours_of(index: PlaceIndex, vectors: np.ndarray, rows: np.ndarray) -> Neighbours:
+    """The (N, K) photos that were looked at, with their similarities to (N, D) unit vectors; none where queries looked at
+    different numbers of them, so that the most similar ones are shown."""
+    if not rows.shape[1] or (rows < 0).any():
+        return Neighbours.none(len(vectors))
+    similarities = np.einsum("nd,nkd->nk", vectors, index.vectors[rows])
+    return Neighbours(rows, similarities.astype(np.float32))
 
 
 def _replaced(poses: Poses, rows: np.ndarray, others: Poses) -> Poses:
@@ -233,14 +236,24 @@ def _calibration(model: SiameseModel, form: str) -> Calibration | None:
     return Calibration.from_plain(model.calibrations[form]) if form in model.calibrations else None
 
 
+def calibration_of(model: SiameseModel, options: SiameseOptions) -> Calibration | None:
+    """What the model knows of a form with its usual numbers; raises KeyError, TypeError, ValueError for anything else."""
+    return _calibration(model, options.form) if options.has_default_numbers else None
+
+
+def damaged_calibration(path: Path) -> BadInput:
+    """What to say of a model file whose calibration cannot be read."""
+    return BadInput(f"{path} is damaged: its calibration cannot be read; train again")
+
+
 def _build(options: SiameseOptions, model_path: Path | None, place: Place) -> PoseEstimator:
     path = model_path or place.model_path("siamese")
     model = load_siamese(path, identity_of(place.store))
     try:
         estimator = Siamese(model, place.index, options)
-        calibration = _calibration(model, options.form) if options.has_default_numbers else None
+        calibration = calibration_of(model, options)
     except (KeyError, TypeError, ValueError):
-        raise BadInput(f"{path} is damaged: its calibration cannot be read; train again") from None
+        raise damaged_calibration(path) from None
     return estimator if calibration is None else Calibrated(estimator, calibration, place.index, place.trust)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,21 @@ import torch
 
 from irploc.encoders.base import EncoderOptions
 from irploc.errors import BadInput
-from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
-from irploc.estimators.siamese import ITERATIONS, NEIGHBOURS, Answer, SiameseInference, SiameseOptions
-from irploc.geometry.poses import Poses
+from irploc.estimators.base import METHODS, Method, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.calibrated import Trust, with_judgement
+from irploc.estimators.calibration import signs_of
+from irploc.estimators.siamese import (
+    ITERATIONS,
+    NEIGHBOURS,
+    Answer,
+    SiameseInference,
+    SiameseOptions,
+    calibration_of,
+    damaged_calibration,
+    neighbours_of,
+)
+from irploc.retrieval.index import PlaceIndex, flat_index
+from irploc.scene import Frames
 from irploc.training.dataset import identity_of
 from irploc.training.siamese.image_model import METHOD, ImageModel, load_image_model
 
@@ -21,30 +32,29 @@ if TYPE_CHECKING:
     from irploc.estimators.build import Place
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """(N, D) features of queries, and their cosine similarities to the M mapping photos (N, M)."""
-
-    vectors: np.ndarray
-    similarities: np.ndarray
-
-
 class SiameseImage:
     """The method on pixels. Correlated photos are found by pose, or among the mapping photos' features of its own backbone.
-
-    Its confidence is unknown: to learn it, several networks would have to be trained.
 
     Args:
         model: trained in this place.
         rows: (M,) which of its mapping photos are those of the place.
-        poses: M.
+        frames: M.
         options: of inference, as for ``siamese``.
+        trust: what of its calibration may be announced; there is one where the backbone was frozen.
     """
 
-    def __init__(self, model: ImageModel, rows: np.ndarray, poses: Poses, options: SiameseOptions | None = None) -> None:
-        self.options, self._model = options or SiameseOptions(), model
-        self._units = _unit(model.vectors[rows])
-        self._inference = SiameseInference(model.model, model.vectors[rows], poses)
+    def __init__(
+        self,
+        model: ImageModel,
+        rows: np.ndarray,
+        frames: Frames,
+        options: SiameseOptions | None = None,
+        trust: Trust | None = None,
+    ) -> None:
+        self.options, self._model, self._trust = options or SiameseOptions(), model, trust or Trust()
+        self._index = flat_index(frames, unit_rows(model.vectors[rows]))
+        self._inference = SiameseInference(model.model, model.vectors[rows], frames.poses)
+        self._calibration = calibration_of(model.model, self.options)
 
     def estimate(self, query: Query) -> PoseEstimates:
         """One pose per query; neighbours are the mapping photos that were looked at.
@@ -57,32 +67,40 @@ class SiameseImage:
                 f"{METHOD} looks at photos, and got embeddings of {len(query)} alone: give the photos, or take siamese"
             )
         vectors = self._model.features(query.images)
-        seen = _Seen(vectors, _unit(vectors) @ self._units.T)
-        answer = self._answer(seen)
-        return PoseEstimates.of_poses(answer.poses, _neighbours(seen, answer.rows))
-
-    def _answer(self, seen: _Seen) -> Answer:
-        options, inference = self.options, self._inference
-        features = inference.features(seen.vectors)
-        if options.form == "absolute":
-            return inference.absolute(features)
-        order = np.argsort(-seen.similarities, axis=1, kind="stable")
-        if options.form == "iterative":
-            most = ITERATIONS if options.max_iterations is None else options.max_iterations
-            return inference.iterate(features, most, None if options.by_pose else order[:, 0])
-        count = min(options.k or NEIGHBOURS, len(self._units))
-        rows = inference.nearest(inference.absolute(features).poses, count) if options.by_pose else order[:, :count]
-        return inference.one_shot(features, rows)
+        units = unit_rows(vectors)
+        answer = answer_by_features(self._inference, self._index, vectors, self.options)
+        estimates = PoseEstimates.of_poses(answer.poses, neighbours_of(self._index, units, answer.rows))
+        if self._calibration is None:
+            return estimates
+        return with_judgement(estimates, self._calibration.judge(signs_of(self._index, units, answer.poses)), self._trust)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+def answer_by_features(
+    inference: SiameseInference, index: PlaceIndex, vectors: np.ndarray, options: SiameseOptions
+) -> Answer:
+    """Poses of photos by the features of a backbone.
+
+    Args:
+        inference: over the mapping photos' features.
+        index: over the same photos, their features scaled to unit length.
+        vectors: (N, D) features as they are.
+        options: which form.
+    """
+    features = inference.features(vectors)
+    if options.form == "absolute":
+        return inference.absolute(features)
+    if options.form == "iterative":
+        most = ITERATIONS if options.max_iterations is None else options.max_iterations
+        return inference.iterate(features, most, None if options.by_pose else index.search(unit_rows(vectors), 1)[0][:, 0])
+    count = min(options.k or NEIGHBOURS, len(index.frames))
+    if options.by_pose:
+        return inference.one_shot(features, inference.nearest(inference.absolute(features).poses, count))
+    return inference.one_shot(features, index.search(unit_rows(vectors), count)[0])
 
 
-def _neighbours(seen: _Seen, rows: np.ndarray) -> Neighbours:
-    if not rows.shape[1] or (rows < 0).any():  # different numbers of iterations: shown are the most similar embeddings
-        return Neighbours.none(len(rows))
-    return Neighbours(rows, np.take_along_axis(seen.similarities, rows, axis=1).astype(np.float32))
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """(N, D) scaled to unit length; zeros stay."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 def _build(options: SiameseOptions, model_path: Path | None, place: Place) -> PoseEstimator:
@@ -90,7 +108,11 @@ def _build(options: SiameseOptions, model_path: Path | None, place: Place) -> Po
     device: torch.device = EncoderOptions().torch_device
     model = load_image_model(path, identity_of(place.store), device)
     frames = place.index.frames
-    return SiameseImage(model, model.rows_of(frames.names, path), frames.poses, options)
+    rows, trust = model.rows_of(frames.names, path), Trust(metric=place.trust.metric)
+    try:
+        return SiameseImage(model, rows, frames, options, trust)
+    except (KeyError, TypeError, ValueError):
+        raise damaged_calibration(path) from None
 
 
 METHODS.register(METHOD)(

@@ -73,8 +73,7 @@ class PlaceIndex:
 
     def without(self, taken: np.ndarray) -> PlaceIndex:
         """A flat index over the photos outside a mask (M,); nothing is learned from it."""
-        vectors = np.ascontiguousarray(self.vectors[~taken])
-        return PlaceIndex(self.frames[~taken], vectors, _new_faiss_index(vectors, "flat"), "flat")
+        return flat_index(self.frames[~taken], self.vectors[~taken])
 
     def _search_and_rerank(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """More candidates than asked for, put in order by their exact similarity."""
@@ -191,6 +190,12 @@ def load_index(path: Path, store: EmbeddingStore) -> PlaceIndex:
     if learned and content.get("learned_sha256") != _sha256_of_learned(learned):
         raise BadInput(f"{sidecar} is damaged: what methods learned is not what was written; run 'irploc index' again")
     return index
+
+
+def flat_index(frames: Frames, vectors: np.ndarray) -> PlaceIndex:
+    """An exact one over M mapping photos and their (M, D) unit vectors, of an encoder or of anything else."""
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    return PlaceIndex(frames, vectors, _new_faiss_index(vectors, "flat"), "flat")
 
 
 def _new_faiss_index(vectors: np.ndarray, kind: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_place import TinyEncoder
-from toy_images import FROZEN, TRAINABLE, first_photos, trained
+from toy_images import FROZEN, TRAINABLE, first_photos, trained, walk_pairs
 
 from irploc import Localizer
 from irploc.encoders.backbones import BACKBONES, random_state_dict
@@ -19,12 +19,14 @@ from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.estimators.base import METHODS, Query
 from irploc.estimators.build import Place, available_methods, build_estimator, open_place
 from irploc.estimators.siamese import SiameseOptions
+from irploc.estimators.siamese_calibration import calibrated_image_model
 from irploc.estimators.siamese_image import SiameseImage
 from irploc.evaluation.place import evaluate_place
 from irploc.geometry.poses import Poses
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
+from irploc.training.loop import TrainingOptions
 from irploc.training.siamese.image_model import ImageModel
 from irploc.training.siamese.model import SiameseModel, save_siamese
 from irploc.workspace import Workspace
@@ -62,8 +64,8 @@ def queries(scene: Scene, split: str = "test") -> Query:
 
 
 def method(model: SiameseModel, scene: Scene, **options: object) -> SiameseImage:
-    loaded, poses = ImageModel(model, HERE), scene.frames.of_split("train").poses
-    return SiameseImage(loaded, np.arange(len(poses)), poses, SiameseOptions(**options))  # type: ignore[arg-type]
+    loaded, mapping = ImageModel(model, HERE), scene.frames.of_split("train")
+    return SiameseImage(loaded, np.arange(len(mapping)), mapping, SiameseOptions(**options))  # type: ignore[arg-type]
 
 
 def same(first: Poses, second: Poses) -> bool:
@@ -78,7 +80,7 @@ def test_a_loaded_model_answers_as_the_one_that_was_saved(
     loaded = build_estimator(f"siamese-image{spec}", place)
     assert isinstance(loaded, SiameseImage)
     answer = loaded.estimate(queries(scene))
-    expected = SiameseImage(ImageModel(model, HERE), np.arange(8), scene.frames.of_split("train").poses, loaded.options)
+    expected = SiameseImage(ImageModel(model, HERE), np.arange(8), scene.frames.of_split("train"), loaded.options)
     assert same(answer.poses, expected.estimate(queries(scene)).poses)
     assert answer.status == ("ok", "ok")
     assert np.isnan(answer.confidence).all()
@@ -129,7 +131,7 @@ def test_a_photo_may_come_as_a_path_an_image_or_an_array_and_alone_or_with_other
 def test_the_order_of_the_places_photos_does_not_matter(model: SiameseModel, scene: Scene) -> None:
     loaded, mapping = ImageModel(model, HERE), scene.frames.of_split("train")
     turned = mapping[np.arange(8)[::-1]]
-    estimator = SiameseImage(loaded, loaded.rows_of(turned.names, HERE), turned.poses, SiameseOptions(k=3))
+    estimator = SiameseImage(loaded, loaded.rows_of(turned.names, HERE), turned, SiameseOptions(k=3))
     assert same(estimator.estimate(queries(scene)).poses, method(model, scene, k=3).estimate(queries(scene)).poses)
 
 
@@ -225,3 +227,29 @@ def test_a_frozen_backbone_is_found_again_by_the_hash_of_its_weights(
 def test_the_method_is_listed_with_the_options_of_siamese() -> None:
     listed = METHODS.get("siamese-image")
     assert (listed.options, listed.needs_model) == (SiameseOptions, True)
+
+
+def test_a_frozen_backbone_leaves_photos_to_learn_confidence_from(toy_scene: Path) -> None:
+    scene = first_photos(Scene.load(toy_scene), 24)
+    mapping, pairs = scene.frames.of_split("train"), walk_pairs(24)
+    plain = trained(scene, FROZEN, epochs=10)
+    known = calibrated_image_model(plain, mapping, pairs, TrainingOptions())
+    assert set(known.calibrations) == {"absolute", "iterative", "one_shot"}
+    answers, before = (method(model, scene).estimate(queries(scene)) for model in (known, plain))
+    kept = np.array(answers.status) == "ok"
+    assert same(answers.poses[kept], before.poses[kept])
+    assert ((answers.confidence >= 0) & (answers.confidence <= 1)).all()
+    assert np.isfinite(answers.position_m[kept]).all()
+    assert np.isnan(before.confidence).all()
+    assert np.isnan(method(known, scene, k=3).estimate(queries(scene)).confidence).all()  # not what was calibrated
+    doubted = replace(known, calibrations={"one_shot": {**known.calibrations["one_shot"], "limit": 1e-9}})
+    refused = method(doubted, scene).estimate(queries(scene))
+    assert set(refused.status) == {"not_localized"}
+    assert np.isnan(refused.poses.centers_m).all()
+    seen_all = replace(plain, extra={**plain.extra, "frozen": False})
+    assert not calibrated_image_model(seen_all, mapping, pairs, TrainingOptions()).calibrations
+
+
+def test_few_photos_teach_no_confidence(scene: Scene) -> None:
+    plain = trained(scene, FROZEN)
+    assert not calibrated_image_model(plain, scene.frames.of_split("train"), walk_pairs(8), TrainingOptions()).calibrations
