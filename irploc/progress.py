@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 
@@ -29,6 +29,14 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+Stages = Callable[[str, int, str], AbstractContextManager[Progress]]  # a bar for a title, a total and a unit
+
+
+def silent_stages(title: str, total: int, unit: str) -> AbstractContextManager[Progress]:
+    """No progress bars."""
+    return nullcontext(Silent())
 
 
 @contextmanager

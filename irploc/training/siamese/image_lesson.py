@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from irploc.errors import BadInput
-from irploc.progress import Progress, Silent
+from irploc.progress import Progress, Stages, silent_stages
 from irploc.scene import Frames, Scene
 from irploc.training.dataset import spread
 from irploc.training.loop import TrainingOptions
@@ -31,14 +30,6 @@ LEAST_CROP = 32  # what the deepest of the backbones shrinks to one pixel
 WATCHED = 64  # photos: each report takes a backbone's time for each of them
 _SETTLING = 64  # photos that batch normalisation of a random frozen backbone is set by
 _CHUNK = 64
-
-Stages = Callable[[str, int, str], AbstractContextManager[Progress]]
-
-
-def silent_stages(title: str, total: int, unit: str) -> AbstractContextManager[Progress]:
-    """No progress bars."""
-    return nullcontext(Silent())
-
 
 @dataclass(frozen=True)
 class _Photographed:

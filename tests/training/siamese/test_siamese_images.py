@@ -20,7 +20,7 @@ from irploc.scene import Scene
 from irploc.training.loop import TrainingOptions
 from irploc.training.siamese import images as images_module
 from irploc.training.siamese.backbone import ImageOptions, PooledBackbone, first_weights
-from irploc.training.siamese.image_lesson import Stages
+from irploc.progress import Stages
 from irploc.training.siamese.images import FrozenImages, TrainedImages
 from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.photos import Photos, as_batch, cropped, scaled
