@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import Any
 
 
 def import_pycolmap() -> Any:
     """The pycolmap module. Importing it installs a handler that prints a C++ stack trace on SIGTERM; ours is put back."""
+    if "pycolmap" in sys.modules:
+        return sys.modules["pycolmap"]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     import pycolmap
 

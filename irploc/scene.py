@@ -20,12 +20,14 @@ from irploc.errors import BadInput, NotFound, summarize
 from irploc.files import write_text
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
+from irploc.geometry.similarity import AlignmentStep
 
 FORMAT, VERSION = "irploc-scene", 1
 SPLITS = ("train", "validation", "test")
 POSE_COLUMNS = ["tx", "ty", "tz", "qw", "qx", "qy", "qz"]
 COLUMNS = ["image", "sequence", "index", "split", "camera", *POSE_COLUMNS]
 UNIT_TOLERANCE = 1e-2
+UNFINISHED = ".aligned"  # folder in a scene whose files are being replaced by those in it
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Scene:
         source: the format or tool the scene was made from.
         units: of the poses; ``metres`` unless the source has no metric scale.
         rejected: photos without a usable pose.
+        alignment: what was done to its frame and scale, in order; the poses are those after it.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Scene:
     source: str = "unknown"
     units: str = "metres"
     rejected: tuple[Rejected, ...] = ()
+    alignment: tuple[AlignmentStep, ...] = ()
 
     def __post_init__(self) -> None:
         check_frames(self.frames, self.cameras, self.name)
@@ -129,6 +133,11 @@ class Scene:
 
     def save(self, folder: Path) -> None:
         """Writes ``scene.toml``, ``frames.csv`` and ``rejected.csv``; the photos stay where they are."""
+        for name, text in self.texts(folder).items():
+            write_text(folder / name, text)
+
+    def texts(self, folder: Path) -> dict[str, str]:
+        """File name -> content, for the scene to lie in ``folder``, which the stored paths are relative to."""
         content: dict[str, Any] = {
             **provenance.header(FORMAT, VERSION),
             "name": self.name,
@@ -141,10 +150,21 @@ class Scene:
                 for name, cam in self.cameras.items()
             },
         }
+        if self.alignment:
+            content["alignment"] = [step.to_dict() for step in self.alignment]
         rejected = pd.DataFrame([vars(item) for item in self.rejected], columns=["image", "index", "reason"])
-        write_text(folder / "frames.csv", _frames_table(self.frames, folder).to_csv(index=False))
-        write_text(folder / "rejected.csv", rejected.to_csv(index=False))
-        write_text(folder / "scene.toml", tomli_w.dumps(content))
+        tables = self.split_tables(folder) if any((folder / f"{split}.csv").is_file() for split in SPLITS) else {}
+        return {
+            "frames.csv": _frames_table(self.frames, folder).to_csv(index=False),
+            "rejected.csv": rejected.to_csv(index=False),
+            **tables,
+            "scene.toml": tomli_w.dumps(content),
+        }
+
+    def split_tables(self, folder: Path) -> dict[str, str]:
+        """``train.csv``, ``validation.csv`` and ``test.csv`` -> rows of ``frames.csv``. Where a scene's folder has them they
+        are written again with the scene, so that they agree."""
+        return {f"{split}.csv": _frames_table(self.frames.of_split(split), folder).to_csv(index=False) for split in SPLITS}
 
     @classmethod
     def load(cls, folder: Path) -> Scene:
@@ -157,6 +177,8 @@ class Scene:
         path = folder / "scene.toml"
         if not path.is_file():
             raise NotFound(f"no scene in {folder} (no scene.toml): make one with 'irploc scene import'")
+        if (folder / UNFINISHED).is_dir():
+            raise BadInput(f"an alignment of {folder} was interrupted: 'irploc scene align {folder} --show' finishes it")
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -174,6 +196,7 @@ class Scene:
             source=content.get("source", "unknown"),
             units=content.get("units", "metres"),
             rejected=_read_rejected(folder / "rejected.csv"),
+            alignment=_read_alignment(content.get("alignment", []), path),
         )
 
 
@@ -311,6 +334,13 @@ def _read_cameras(table: dict[str, Any], path: Path) -> dict[str, Camera]:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{path}: camera {name!r}: {error}") from None
     return cameras
+
+
+def _read_alignment(steps: Any, path: Path) -> tuple[AlignmentStep, ...]:
+    try:
+        return tuple(AlignmentStep.from_dict(step) for step in steps)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"{path}: an alignment step is damaged: {error}") from None
 
 
 def _read_rejected(path: Path) -> tuple[Rejected, ...]:
