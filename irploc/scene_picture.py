@@ -21,6 +21,7 @@ _ARROW = 0.06  # length of a viewing direction as a share of the extent
 _ARROW_SPACING = 0.035  # so that directions stay readable where photos are dense
 _UPRIGHT = 0.7  # share of a world axis in the photos' mean downward direction that makes it the vertical
 _JUMP = 8.0  # a step longer than so many usual ones is a gap in a walk
+_DRAWN_POINTS = 60_000
 _LONG_SIDE_IN, _SHORT_SIDE_IN = 8.0, 3.5
 
 
@@ -40,8 +41,11 @@ def ground_axes(poses: Poses) -> tuple[int, int]:
     return (one, other) if down[vertical] < 0 else (other, one)
 
 
-def write_top_view(scene: Scene, path: Path) -> None:
+def write_top_view(scene: Scene, path: Path, cloud: np.ndarray | None = None) -> None:
     """Draws camera centres, walks and some viewing directions of every split, to scale, into a PNG.
+
+    Args:
+        cloud: (M, 3) points of the place in the scene's frame, drawn behind.
 
     Raises:
         BadInput: for a scene without posed photos.
@@ -57,6 +61,8 @@ def write_top_view(scene: Scene, path: Path) -> None:
     extent = max(float(np.ptp(points, axis=0).max()), 1e-3)
     figure = Figure(figsize=_figure_size(points, extent), dpi=120, layout="constrained")
     axes = figure.add_subplot()
+    if cloud is not None and len(cloud):
+        _draw_cloud(axes, cloud[:, plane])
     for sequence in sorted(set(frames.sequences)):
         axes.plot(
             *_walk(frames, points, frames.sequences == sequence).T, color="#999999", linewidth=0.7, alpha=0.6, zorder=1
@@ -77,6 +83,14 @@ def write_top_view(scene: Scene, path: Path) -> None:
     _dress(axes, scene, extent, ["xyz"[axis] for axis in plane])
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _draw_cloud(axes: Axes, cloud: np.ndarray) -> None:
+    """The bulk of it: single points far away, of which every reconstruction has some, would make the place small."""
+    low, high = np.percentile(cloud, [1, 99], axis=0)
+    near = cloud[((cloud >= low) & (cloud <= high)).all(axis=1)]
+    drawn = near[np.random.default_rng(0).permutation(len(near))[:_DRAWN_POINTS]]
+    axes.scatter(drawn[:, 0], drawn[:, 1], s=0.6, color="#777777", alpha=0.5, linewidths=0, zorder=0, rasterized=True)
 
 
 def _figure_size(points: np.ndarray, extent: float) -> tuple[float, float]:

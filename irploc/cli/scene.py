@@ -1,4 +1,4 @@
-"""`irploc scene import`, `export` and `info`."""
+"""`irploc scene import`, `export` and `info`; `build` and `align` have modules of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from irploc.cli.common import FILE, FOLDER, PATH, note, workspace_of
+from irploc.cli.scene_align import align_scene
+from irploc.cli.scene_build import build_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +93,7 @@ def import_scene(
     made.save(out)
     if format_name == "colmap":
         keep_model(path, out / "sparse")
-    click.echo(f"{out}: {_counts(made)}, ground truth: {made.ground_truth}")
+    click.echo(f"{out}: {counts_in_words(made)}, ground truth: {made.ground_truth}")
     if made.rejected:
         first = made.rejected[0]
         note(f"{len(made.rejected)} images rejected; first: {first.image}: {first.reason} (all in {out / 'rejected.csv'})")
@@ -171,13 +173,13 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     workspace = workspace_of(ctx)
     loaded = workspace.load_scene(scene_name)
     path = picture or workspace.root / "reports" / f"{loaded.name}-top.png"
-    write_top_view(loaded, path)
+    write_top_view(loaded, path, _points_to_draw(workspace.scene_folder(scene_name)))
     facts = {**_facts(loaded), "picture": str(path)}
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     unit = "m" if loaded.units == "metres" else f"({loaded.units})"
-    click.echo(f"{loaded.name}: {_counts(loaded)}, from {loaded.source}")
+    click.echo(f"{loaded.name}: {counts_in_words(loaded)}, from {loaded.source}")
     click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
     click.echo(f"  extent        {' x '.join(f'{value:.2f}' for value in facts['extent_m'])} {unit} (x, y, z)")
     click.echo(f"  path          {facts['path_m']:.2f} {unit}")
@@ -193,6 +195,18 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     else:
         click.echo("  missing files none")
     click.echo(f"  top view      {path}")
+
+
+def _points_to_draw(folder: Path) -> np.ndarray | None:
+    """(M, 3) of the scene's own cloud; none where it cannot be read, which other commands report."""
+    from irploc.errors import IrplocError
+    from irploc.pointcloud import scene_points
+
+    try:
+        cloud = scene_points(folder)
+    except IrplocError:
+        return None
+    return None if cloud is None else cloud.points_m
 
 
 def _facts(loaded: Scene) -> dict[str, Any]:
@@ -275,9 +289,14 @@ def _path_length(loaded: Scene, rows: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(ordered, axis=0), axis=1).sum())
 
 
-def _counts(loaded: Scene) -> str:
+def counts_in_words(loaded: Scene) -> str:
+    """How many photos, by split."""
     from irploc.scene import SPLITS
 
     counts = [(int((loaded.frames.splits == split).sum()), split) for split in SPLITS]
     parts = ", ".join(f"{count} {split}" for count, split in counts if count)
     return f"{len(loaded.frames)} images ({parts})"
+
+
+scene.add_command(align_scene)
+scene.add_command(build_scene)

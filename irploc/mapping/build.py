@@ -1,0 +1,262 @@
+"""From a video or a folder of photos to a sparse model: every stage goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irploc import provenance
+from irploc.errors import BadInput, NotFound
+from irploc.files import write_text
+from irploc.images import list_images
+from irploc.mapping.colmap_calls import colmap_log
+from irploc.mapping.features import CameraOptions, colmap_device, extract_features, feature_counts
+from irploc.mapping.frames import photos_of_video
+from irploc.mapping.matching import MatchingOptions, all_pairs, match_graph, match_pairs, walk_pairs
+from irploc.mapping.photos import PhotoSet, photos_of_folder
+from irploc.mapping.quality import Evidence, Quality, advice, quality_of
+from irploc.mapping.reconstruct import Model, calibrate_focal, reconstruct
+from irploc.mapping.selection import SelectionOptions
+from irploc.mapping.similar import embedding_encoder, similar_pairs
+from irploc.mapping.video import SUFFIXES, is_video
+from irploc.pairs.candidates import unique_pairs
+from irploc.progress import Stages, silent_stages
+
+FEWEST_PHOTOS = 6
+LOG = "colmap.log"
+_GOOD = 0.95  # registered share that needs no second attempt
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a map is made.
+
+    Attributes:
+        selection: of the frames of a video.
+        cameras: what is assumed of them.
+        matching: which pairs are compared.
+        encoder: that finds photos which look alike.
+        max_features: of a photo.
+        max_side: photos are reduced to so many pixels for their features; intrinsics are those of the whole photo.
+        min_registered: share of the photos that the map must hold.
+        seed: of RANSAC and of encoders that are fitted.
+        device: of encoder and COLMAP.
+
+    Raises:
+        BadInput: for values that cannot be.
+    """
+
+    selection: SelectionOptions = field(default_factory=SelectionOptions)
+    cameras: CameraOptions = field(default_factory=CameraOptions)
+    matching: MatchingOptions = field(default_factory=MatchingOptions)
+    encoder: str = "densevlad"
+    max_features: int = 8192
+    max_side: int = 1600
+    min_registered: float = 0.7
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_registered <= 1:
+            raise BadInput(f"min registered is {self.min_registered}, it must lie in [0, 1]")
+        for name, least in (("max_features", 100), ("max_side", 100)):
+            if getattr(self, name) < least:
+                raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class BuiltMap:
+    """A map that is good enough.
+
+    Attributes:
+        photos: what was mapped.
+        model: the sparse model, in a frame and scale of its own.
+        quality: measures of it.
+        seconds: spent in each stage, by this run.
+    """
+
+    photos: PhotoSet
+    model: Model
+    quality: Quality
+    seconds: dict[str, float]
+
+
+def build_map(
+    source: Path,
+    out: Path,
+    options: BuildOptions,
+    stages: Stages = silent_stages,
+    quiet: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> BuiltMap:
+    """Runs all stages; what is done already in ``out/build`` is kept.
+
+    Args:
+        source: a video, or a folder of photos.
+        out: the scene's folder; frames go to ``out/images``, COLMAP's own lines to ``out/colmap.log``.
+        stages: gives progress bars.
+        quiet: for parts that have bars of their own.
+        say: takes one-line notes.
+
+    Raises:
+        NotFound: no such source. BadInput: photos that cannot be mapped; the message says what was seen and what would help.
+    """
+    colmap_device(options.device)
+    work = work_folder(source, out, options, say)
+    run = _Run(source, out, work, options, stages, quiet, say)
+    with colmap_log(out / LOG):
+        return run.everything()
+
+
+class _Run:
+    """One call of ``build_map``."""
+
+    def __init__(
+        self,
+        source: Path,
+        out: Path,
+        work: Path,
+        options: BuildOptions,
+        stages: Stages,
+        quiet: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self._source, self._out, self._work, self._options = source, out, work, options
+        self._stages, self._quiet, self._say = stages, quiet, say
+        self._database = work / "database.db"
+        self._seconds: dict[str, float] = {}
+
+    def everything(self) -> BuiltMap:
+        with self._timed("photos"):
+            photos, blurred = self._photos()
+        if len(photos) < FEWEST_PHOTOS:
+            raise BadInput(_too_few(self._source, photos))
+        self._say(f"{photos.words}")
+        with self._timed("features"), self._stages("features", len(photos), "photos") as bar:
+            self._features(photos, bar)
+        quality, evidence, models = self._attempt(photos, blurred, self._options.matching)
+        if quality.share < _GOOD:
+            self._say(f"{quality.registered} of {quality.photos} photos registered: matching more pairs")
+            denser = self._attempt(photos, blurred, self._options.matching.denser())
+            if denser[0].registered >= quality.registered:
+                quality, evidence, models = denser
+        if quality.share < self._options.min_registered or not models:
+            raise BadInput(
+                f"{self._source}: only {quality.registered} of {quality.photos} photos could be registered "
+                f"({quality.share:.0%}, at least {self._options.min_registered:.0%} are wanted): {advice(quality, evidence)}"
+            )
+        return BuiltMap(photos, models[0], quality, self._seconds)
+
+    def _photos(self) -> tuple[PhotoSet, float]:
+        """The photos, and the share of blurred ones among the frames of a video."""
+        if self._source.is_dir():
+            with self._stages("photos", 0, "photos") as bar:
+                return photos_of_folder(self._source, self._work, bar), 0.0
+        return photos_of_video(self._source, self._out / "images", self._work, self._options.selection, self._stages)
+
+    def _features(self, photos: PhotoSet, bar: Any) -> None:
+        options = self._options
+        extract_features(
+            self._database,
+            photos.readable,
+            photos.names,
+            options.cameras,
+            options.max_features,
+            options.max_side,
+            options.device,
+            bar,
+        )
+
+    def _attempt(self, photos: PhotoSet, blurred: float, matching: MatchingOptions) -> tuple[Quality, Evidence, list[Model]]:
+        with self._timed("retrieval"):
+            pairs = self._pairs(photos, matching)
+        with self._timed("matching"), self._stages("matching", len(pairs), "pairs") as bar:
+            match_pairs(self._database, photos.names, pairs, self._options.seed, self._options.device, bar)
+            calibrate_focal(self._database)
+        with self._timed("mapping"), self._stages("mapping", len(photos), "photos") as bar:
+            models = reconstruct(self._database, photos.readable, len(photos), self._options.seed, self._work, bar)
+        counts = feature_counts(self._database)
+        features = np.array([counts[name] for name in photos.names])
+        evidence = Evidence(photos.names, features, match_graph(self._database, photos.names), blurred)
+        return quality_of(models, evidence), evidence, models
+
+    def _pairs(self, photos: PhotoSet, matching: MatchingOptions) -> np.ndarray:
+        if len(photos) <= matching.exhaustive:
+            return all_pairs(len(photos))
+        walks = np.array(photos.sequences)
+        parts = [np.empty((0, 2), dtype=np.int64)]
+        for walk in np.unique(walks):
+            rows = np.flatnonzero(walks == walk)
+            parts.append(rows[walk_pairs(len(rows), matching.window)])
+        if matching.similar:
+            store, options = self._work / "embeddings.h5", self._options
+            parts.append(
+                similar_pairs(
+                    photos, options.encoder, matching.similar, store, options.seed, options.device, self._quiet, self._say
+                )
+            )
+        return unique_pairs(np.concatenate(parts))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started
+
+
+def work_folder(source: Path, out: Path, options: BuildOptions, say: Callable[[str], None]) -> Path:
+    """``out/build``; emptied where it was made from something else or with other settings.
+
+    Raises:
+        NotFound: no such source. BadInput: an encoder that cannot be used, or a folder that cannot be written.
+    """
+    if not source.exists():
+        raise NotFound(f"no video or folder of photos {source}")
+    if source.is_file() and not is_video(source):
+        raise BadInput(f"{source} is neither a video ({', '.join(SUFFIXES)}) nor a folder of photos")
+    if options.matching.similar:
+        embedding_encoder(options.encoder, options.device)  # what is missing is said before hours of work
+    work, settings = out / "build", _settings(source, options)
+    kept = work / "settings.json"
+    if work.is_dir() and (not kept.is_file() or json.loads(kept.read_text()) != settings):
+        say(f"{work} was made with other settings or photos: starting over")
+        shutil.rmtree(work)
+    elif work.is_dir():
+        say(f"going on with what is done in {work}")
+    write_text(kept, json.dumps(settings, indent=2))
+    return work
+
+
+def _settings(source: Path, options: BuildOptions) -> dict[str, Any]:
+    """What the work in progress depends on; which pairs are compared may change without harm."""
+    files = [source] if source.is_file() else list_images(source)
+    stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode() for path in files]
+    return {
+        **provenance.header("irploc-build", 1),
+        "source": str(source.absolute()),
+        "files": provenance.sha256_of_parts(stamps),
+        "selection": asdict(options.selection),
+        "cameras": asdict(options.cameras),
+        "encoder": options.encoder,
+        "max_features": options.max_features,
+        "max_side": options.max_side,
+        "seed": options.seed,
+    }
+
+
+def _too_few(source: Path, photos: PhotoSet) -> str:
+    what = f"{source}: {len(photos)} photos are too few for a map, it needs at least {FEWEST_PHOTOS}"
+    if is_video(source):
+        return f"{what}; {photos.words}: film a longer walk, or raise --fps"
+    first = f"; {len(photos.left_out)} cannot be read, first: {photos.left_out[0].reason}" if photos.left_out else ""
+    return f"{what}{first}"

@@ -1,0 +1,172 @@
+"""Incremental structure from motion on a COLMAP database that holds matches."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from irploc.errors import BadInput
+from irploc.mapping.colmap_calls import interruptible
+from irploc.progress import Progress
+from irploc.pycolmap_safe import import_pycolmap
+
+_SNAPSHOT_IMAGES = 100  # registered between two snapshots, from which an interrupted mapping goes on
+FOCAL_RATIOS = (0.25, 3.0)  # of the longer side: fields of view from 127 to 19 degrees
+_FEWEST = 3  # photos of a model that is worth a look
+
+
+@dataclass(frozen=True)
+class Model:
+    """One connected reconstruction.
+
+    Attributes:
+        reconstruction: pycolmap's.
+    """
+
+    reconstruction: Any
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """Names of the photos that have a pose."""
+        return tuple(sorted(image.name for image in self.reconstruction.images.values() if image.has_pose))
+
+    @property
+    def points(self) -> int:
+        """How many 3D points."""
+        return int(self.reconstruction.num_points3D())
+
+    @property
+    def reprojection_px(self) -> float:
+        """Mean error of the points in the photos."""
+        return float(self.reconstruction.compute_mean_reprojection_error())
+
+    @property
+    def track_length(self) -> float:
+        """Mean number of photos that see a point."""
+        return float(self.reconstruction.compute_mean_track_length())
+
+
+def calibrate_focal(database: Path) -> None:
+    """Replaces guessed focal lengths by those that fit the fundamental matrices, so that mapping starts well.
+
+    A guess stays where the fit gives a length that no usual lens has: the camera hardly moved then.
+    """
+    pycolmap = import_pycolmap()
+    with pycolmap.Database.open(str(database)) as opened:
+        guessed = [camera for camera in opened.read_all_cameras() if not camera.has_prior_focal_length]
+    if not guessed:
+        return
+    options = pycolmap.ViewGraphCalibrationOptions()
+    options.min_focal_length_ratio, options.max_focal_length_ratio = FOCAL_RATIOS
+    interruptible(lambda cancellation_token: pycolmap.calibrate_view_graph(str(database), options), database.parent)
+    with pycolmap.Database.open(str(database)) as opened:
+        for before in guessed:
+            found = opened.read_camera(before.camera_id)
+            ratio = found.mean_focal_length() / max(found.width, found.height)
+            if not FOCAL_RATIOS[0] <= ratio <= FOCAL_RATIOS[1]:
+                opened.update_camera(before)
+
+
+def reconstruct(database: Path, photos: Path, count: int, seed: int, work: Path, progress: Progress) -> list[Model]:
+    """All models that the matches give, the one with the most photos first.
+
+    Args:
+        database: with verified matches.
+        photos: the folder of the ``count`` photos, for the colours of points.
+        work: a folder; snapshots of an interrupted mapping in it are gone on from.
+        progress: takes a step per registered photo.
+
+    Returns:
+        an empty list where no two photos give a start.
+    """
+    pycolmap = import_pycolmap()
+    snapshots = work / "snapshots"
+    options = _options(pycolmap, seed, count, snapshots)
+    start = _latest(snapshots)
+    bar = _Registered(progress, count)
+    if start is not None:
+        bar.step(pycolmap.Reconstruction(str(start)).num_reg_images())
+    output = work / "models"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    snapshots.mkdir(exist_ok=True)
+    found = interruptible(
+        partial(
+            pycolmap.incremental_mapping,
+            str(database),
+            str(photos),
+            str(output),
+            options=options,
+            input_path=str(start) if start is not None else "",
+            initial_image_pair_callback=bar.restart,
+            next_image_callback=bar.step,
+        ),
+        work,
+    )
+    shutil.rmtree(snapshots, ignore_errors=True)
+    models = [Model(reconstruction) for reconstruction in found.values()]
+    return sorted(models, key=lambda model: (-len(model.registered), -model.points))
+
+
+class _Registered:
+    """A bar over photos, although COLMAP may give a model up and start another."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._shown, self._now, self._models = progress, total, 0, 0, 0
+
+    def restart(self) -> None:
+        """A model begins with two photos."""
+        self._now, self._models = 2, self._models + 1
+        self._show()
+
+    def step(self, count: int = 1) -> None:
+        """More photos are registered."""
+        self._now += count
+        self._show()
+
+    def _show(self) -> None:
+        more = min(self._now, self._total) - self._shown
+        if more > 0:
+            self._progress.advance(more)
+            self._shown += more
+        self._progress.note("" if self._models < 2 else f"model {self._models}")
+
+
+def _options(pycolmap: Any, seed: int, count: int, snapshots: Path) -> Any:
+    """COLMAP's defaults with a global adjustment at every 40 % more photos or points instead of 10 %: on the kitchen's 200
+    frames 21 s instead of 52 s at the same accuracy (2.8 mm, 0.16 deg)."""
+    options = pycolmap.IncrementalPipelineOptions()
+    options.random_seed = seed
+    options.ba_global_frames_ratio = options.ba_global_points_ratio = 1.4
+    options.ba_global_max_refinements, options.ba_local_max_refinements = 2, 1
+    for part in (options, options.mapper, options.triangulation):
+        part.min_focal_length_ratio, part.max_focal_length_ratio = FOCAL_RATIOS
+    options.min_model_size = _FEWEST if count < 30 else 10
+    options.snapshot_path, options.snapshot_frames_freq = str(snapshots), _SNAPSHOT_IMAGES
+    return options
+
+
+def _latest(snapshots: Path) -> Path | None:
+    """The newest whole snapshot."""
+    whole = [folder for folder in snapshots.glob("*") if (folder / "points3D.bin").is_file()] if snapshots.is_dir() else []
+    return max(whole, key=lambda folder: (folder / "points3D.bin").stat().st_mtime_ns, default=None)
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Writes COLMAP's binary files; what was there is replaced when all are written.
+
+    Raises:
+        BadInput: when they cannot be written.
+    """
+    temporary = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        model.reconstruction.write_binary(str(temporary))
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    except (OSError, RuntimeError) as error:
+        raise BadInput(f"cannot write the sparse model to {folder}: {error}") from None
