@@ -16,6 +16,7 @@ from irploc.errors import IrplocError
 COMMANDS = {
     "demo": ("irploc.cli.demo:demo", "The whole flow on a small rendered place; no download."),
     "scene": ("irploc.cli.scene:scene", "Import, export and inspect scenes."),
+    "floormap": ("irploc.cli.floormap:floormap", "Where one can walk: make and look at floor maps."),
     "embed": ("irploc.cli.embed:embed", "Photos of a scene -> embeddings (HDF5)."),
     "index": ("irploc.cli.embed:index", "Embeddings -> search index (FAISS)."),
     "pairs": ("irploc.cli.pairs:pairs", "Which photos of a scene see the same things."),

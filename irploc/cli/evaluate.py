@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     help="Score this pose file instead: 'name qw qx qy qz tx ty tz', cam_from_world. May be given several times.",
 )
 @click.option("--ground-truth", metavar="FILE|SCENE", help="True poses for --predictions: a pose file or a scene.")
+@click.option(
+    "--floor-map", type=FILE, help="Where one can walk, see 'irploc floormap'; also scores estimates moved onto it."
+)
 @click.option("--json", "json_file", type=FILE, help="Write the scores as JSON.")
 @click.option("--markdown", "markdown_file", type=FILE, help="Write the table as Markdown.")
 @click.option("--report", "report_file", type=FILE, help="Write one self-contained HTML page.")
@@ -45,6 +48,7 @@ def evaluate(
     embeddings: tuple[Path, ...],
     predictions: tuple[Path, ...],
     ground_truth: str | None,
+    floor_map: Path | None,
     json_file: Path | None,
     markdown_file: Path | None,
     report_file: Path | None,
@@ -67,6 +71,11 @@ def evaluate(
         evaluation = _evaluate_scene(workspace, scene, methods, split, embeddings)
     else:
         raise click.UsageError("name a SCENE, or pose files with --predictions FILE --ground-truth FILE")
+    if floor_map is not None:
+        from irploc.evaluation import with_floor_map
+        from irploc.floormap import FloorMap
+
+        evaluation = with_floor_map(evaluation, FloorMap.load(floor_map))
     _show(evaluation)
     if json_file:
         _write_json(evaluation, json_file)
@@ -134,11 +143,17 @@ def _evaluate_predictions(workspace: Workspace, predictions: tuple[Path, ...], g
 
 
 def _show(evaluation: Evaluation) -> None:
-    from irploc.report import describe, notes, plain_text, summary_table
+    from irploc.report import FLOOR_NOTE, describe, floor_table, notes, plain_text, summary_table
 
     width = shutil.get_terminal_size().columns if stdout_is_terminal() else None
-    table = plain_text(summary_table(evaluation), width, lambda cell: click.style(cell, bold=True, fg="green"))
-    click.echo(f"{evaluation.scene}: {describe(evaluation)}\n\n{table}\n")  # echo drops the colours of a pipe
+
+    def best(cell: str) -> str:
+        return click.style(cell, bold=True, fg="green")  # echo drops the colours of a pipe
+
+    click.echo(f"{evaluation.scene}: {describe(evaluation)}\n\n{plain_text(summary_table(evaluation), width, best)}\n")
+    floor = floor_table(evaluation)
+    if floor is not None:
+        click.echo(f"Moved onto the floor map:\n\n{plain_text(floor, width, best)}\n\n{FLOOR_NOTE}")
     for sentence in notes(evaluation):
         click.echo(sentence)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.option("--model", type=FILE, help="Model file.  [default: models/<scene>.<method>.pt]")
 @click.option("--embeddings", type=FILE, help="Embeddings file.  [default: embeddings/<scene>.h5]")
 @click.option("--index", type=FILE, help="Index file.  [default: indexes/<scene>.faiss, else made in memory]")
+@click.option(
+    "--floor-map", type=FILE, help="Where one can walk, see 'irploc floormap'; tells positions outside and moves them."
+)
 @click.option("--encoder", help="Where the scene's encoder is now, if it moved: onnx:PATH.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image, one per line.")
@@ -37,6 +40,7 @@ def localize(
     model: Path | None,
     embeddings: Path | None,
     index: Path | None,
+    floor_map: Path | None,
     encoder: str | None,
     device: str,
     as_json: bool,
@@ -54,7 +58,7 @@ def localize(
 
     paths, names = _expand(images)
     workspace = workspace_of(ctx)
-    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index)
+    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index, floor_map)
     answers: list[Localization] = []
     located: list[str] = []
     problems: list[str] = []
@@ -135,17 +139,34 @@ def _plain(value: object) -> str:
 def _in_words(answer: Localization) -> str:
     nearest = f"  nearest {answer.neighbours[0][0]} ({answer.neighbours[0][1]:.3f})" if answer.neighbours else ""
     if not answer.pose.valid[0]:
-        return f"{answer.image}: {answer.status}, resembles nothing in {answer.scene} ({answer.method}){nearest}"
+        reason = f"resembles nothing in {answer.scene}"
+        if answer.outside_m:
+            reason = f"{answer.outside_m:.2f} m outside the floor map of {answer.scene}"
+        return f"{answer.image}: {answer.status}, {reason} ({answer.method}){nearest}"
     x, y, z = answer.pose.centers_m[0]
     quat = " ".join(f"{value:+.4f}" for value in answer.pose.world_from_cam_wxyz[0])
     unit = "m" if answer.units == "metres" else f"({answer.units})"
     milliseconds = sum(answer.timing_ms.values())
     status = "" if answer.status == "ok" else f"  {answer.status}"
     confidence = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
+    plane = _on_plane(answer)
     expected = ""
     if answer.expected_error is not None:
         expected = f"  expect {answer.expected_error[0]:.2g} {unit} {answer.expected_error[1]:.2g} deg"
     return (
-        f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{status}{confidence}{expected}  "
+        f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{plane}{status}{confidence}{expected}  "
         f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms"
     )
+
+
+def _on_plane(answer: Localization) -> str:
+    """The pose seen from above, and how far outside the floor map it is; nothing where nobody knows what is up."""
+    seen = answer.plane_pose
+    if seen is None:
+        return ""
+    heading = "heading none" if seen.heading_deg is None else f"heading {seen.heading_deg:.1f} deg"
+    words = f"  on the plane x {seen.x_m:.3f} y {seen.y_m:.3f} {heading}"
+    if answer.corrected is None or not answer.corrected.moved_m:
+        return words
+    x, y, z = answer.corrected.center_m
+    return f"{words}  {answer.corrected.moved_m:.3f} m outside, walkable at x {x:.3f} y {y:.3f} z {z:.3f}"

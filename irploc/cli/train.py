@@ -14,6 +14,7 @@ from irploc.cli.training import Lines, interruption_told
 if TYPE_CHECKING:
     from irploc.retrieval.index import PlaceIndex
     from irploc.training.dataset import TrainingSet
+    from irploc.training.floor import FloorTraining
     from irploc.training.loop import TrainingOptions
     from irploc.training.modelfile import PoseRegressor
     from irploc.training.models import Networks
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--width", type=int, help="Units of the first layers.  [default: by the recipe]")
 @click.option("--ensemble", type=int, help="Heads trained at once; their poses are averaged.  [default: by the recipe]")
 @click.option("--init", type=FILE, help="Go on from this model after photos were added or removed: a tenth of the steps.")
+@click.option("--floor-map", type=FILE, help="Where one can walk, see 'irploc floormap'; positions outside cost something.")
+@click.option("--floor-weight", type=float, help="Cost of a metre outside, in metres of position error.  [default: 3]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.<model>.pt]")
@@ -55,6 +58,8 @@ def train_mlp(
     width: int | None,
     ensemble: int | None,
     init: Path | None,
+    floor_map: Path | None,
+    floor_weight: float | None,
     seed: int,
     device: str,
     out: Path | None,
@@ -85,6 +90,7 @@ def train_mlp(
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         data, units = TrainingSet.from_store(store), store.header.units
+        floor = _floor(floor_map, floor_weight, data, units)
         index = build_index(store) if calibration or (calibration is None and init is None) else None
         workspace = workspace_of(ctx)
         path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
@@ -100,11 +106,12 @@ def train_mlp(
         where = place or place_of(data.poses.centers_m)
         chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
     check_writable(path)
-    options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start)
+    options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start, floor)
+    floored = f", outside of {floor_map} costs {floor.weight:g} m per m" if floor is not None else ""
     heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
     note(
         f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
-        f"{chosen.total_steps(len(data))} steps on {torch_device.type}"
+        f"{chosen.total_steps(len(data))} steps on {torch_device.type}{floored}"
     )
     regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
     started = time.monotonic()
@@ -125,6 +132,24 @@ def _summary(regressor: PoseRegressor, calibration_seconds: float | None, units:
     calibrated = "" if calibration_seconds is None else f", calibrated in {calibration_seconds:.0f} s"
     errors = f"{last['position_m']:.3f} {unit} {last['rotation_deg']:.2f} deg"
     return f"trained in {record['seconds']:.0f} s{calibrated}; {record['monitor']} photos, median {errors}"
+
+
+def _floor(path: Path | None, weight: float | None, data: TrainingSet, units: str) -> FloorTraining | None:
+    """The floor map to train with, if it is one of the scene."""
+    from irploc.floormap import FloorMap, check_fit, check_metric
+    from irploc.retrieval.store import NOT_RECORDED
+    from irploc.training.floor import FLOOR_WEIGHT, FloorTraining
+
+    if path is None:
+        if weight is not None:
+            raise click.UsageError("--floor-weight needs --floor-map FILE")
+        return None
+    floor = FloorTraining(FloorMap.load(path), FLOOR_WEIGHT if weight is None else weight)
+    where = f"scene {data.identity['scene']}"
+    if units != NOT_RECORDED:
+        check_metric(units, where)
+    check_fit(floor.floor_map, data.poses, where)
+    return floor
 
 
 def _found(model: Path, workspace: Workspace) -> Path:

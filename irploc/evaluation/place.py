@@ -50,6 +50,7 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
         encoder=header.encoder,
         provenance=_provenance(header),
         notes=units_note(header.units),
+        units="metres" if header.units == NOT_RECORDED else header.units,
     )
 
 

@@ -53,6 +53,7 @@ def evaluate_pose_files(predictions: Sequence[Path], truth: Scene | NamedPoses, 
         results=results,
         mapping=everything.of_split("train") if isinstance(truth, Scene) else None,
         notes=tuple(notes),
+        units=truth.units if isinstance(truth, Scene) else "metres",
     )
 
 

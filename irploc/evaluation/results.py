@@ -7,11 +7,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from irploc.estimators.base import PoseEstimates, PoseEstimator, Query
 from irploc.evaluation.confidence import Reliability, reliability
 from irploc.evaluation.scores import Scores, score_poses
+from irploc.floormap import FloorMap
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A method's answers moved onto a floor map, and what they are worth then.
+
+    Attributes:
+        estimates: none too far from walkable ground has a pose.
+        moved_m: (N,) metres from the raw position to walkable ground, 0 on it; NaN without a pose.
+    """
+
+    estimates: PoseEstimates
+    scores: Scores
+    moved_m: np.ndarray
+
+    @property
+    def n_outside(self) -> int:
+        """How many raw positions are not walkable."""
+        return int((self.moved_m > 0).sum())
+
+    @property
+    def n_too_far(self) -> int:
+        """How many of them are too far away to be believed."""
+        return int(((self.moved_m > 0) & ~self.estimates.poses.valid).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """Scores as those of the raw estimates, and how many were moved how far; None where a value is infinite."""
+        outside = self.moved_m[self.moved_m > 0]
+        known = len(outside) > 0
+        moved = {
+            "mean_m": float(outside.mean()) if known else None,
+            "median_m": float(np.median(outside)) if known else None,
+            "max_m": float(outside.max()) if known else None,
+        }
+        return {**self.scores.to_json(), "n_outside": self.n_outside, "n_too_far": self.n_too_far, "moved": moved}
 
 
 @dataclass(frozen=True)
@@ -20,11 +58,13 @@ class MethodResult:
 
     Attributes:
         reliability: of the confidence; None where the method has none.
+        corrected: the answers moved onto a floor map; None without one.
     """
 
     estimates: PoseEstimates
     scores: Scores
     reliability: Reliability | None = None
+    corrected: Corrected | None = None
 
     @classmethod
     def measured(cls, estimates: PoseEstimates, true: Poses, seconds_per_image: float | None = None) -> MethodResult:
@@ -32,8 +72,11 @@ class MethodResult:
         return cls(estimates, score_poses(estimates.poses, true, seconds_per_image), reliability(estimates, true))
 
     def to_json(self) -> dict[str, Any]:
-        """Scores, and under ``confidence`` what the confidence is worth; None where a value is unknown or infinite."""
-        return {**self.scores.to_json(), "confidence": None if self.reliability is None else self.reliability.to_json()}
+        """Scores, under ``confidence`` what the confidence is worth, and with a floor map ``corrected`` ones; None where a
+        value is unknown or infinite."""
+        confidence = None if self.reliability is None else self.reliability.to_json()
+        scores = {**self.scores.to_json(), "confidence": confidence}
+        return scores if self.corrected is None else {**scores, "corrected": self.corrected.to_json()}
 
 
 @dataclass(frozen=True)
@@ -50,6 +93,8 @@ class Evaluation:
         encoder: None when unknown.
         provenance: further facts for readers, in order: weights, preprocessing, seed, versions.
         notes: what a reader of the numbers must know, a sentence each.
+        floor_map: onto which the answers were moved; None without one.
+        units: of the poses.
 
     Raises:
         ValueError: when a result does not have one answer per query.
@@ -64,6 +109,8 @@ class Evaluation:
     encoder: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    floor_map: FloorMap | None = None
+    units: str = "metres"
 
     def __post_init__(self) -> None:
         for method, result in self.results.items():
@@ -77,6 +124,10 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """What ``irploc evaluate --json`` writes; None where a value is unknown or infinite."""
+        floor = self.floor_map
+        told = (
+            {} if floor is None else {"floor_map": {"sha256": floor.sha256, "max_distance_m": _finite(floor.max_distance_m)}}
+        )
         return {
             "scene": self.scene,
             "ground_truth": self.ground_truth,
@@ -84,6 +135,7 @@ class Evaluation:
             "n_train": self.n_train,
             "n_test": len(self.queries),
             "encoder": self.encoder,
+            **told,
             "results": {method: result.to_json() for method, result in self.results.items()},
         }
 
@@ -103,3 +155,7 @@ def evaluate_methods(estimators: Mapping[str, PoseEstimator], query: Query, true
         seconds = time.perf_counter() - started
         results[method] = MethodResult.measured(estimates, true, seconds / max(len(true), 1))
     return results
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

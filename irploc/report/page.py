@@ -20,10 +20,12 @@ from irploc.report.table import (
     AREA_NOTE,
     CONFIDENCE_NOTE,
     CONTEXT_NOTE,
+    FLOOR_NOTE,
     POSITION,
     ROTATION,
     Table,
     confidence_table,
+    floor_table,
     notes,
     summary_table,
 )
@@ -63,6 +65,7 @@ $chips
 <h2>How large are the errors?</h2>
 <div class="pair">$curves</div>
 <p class="quiet">Each curve: the share of queries with at most this error. Dotted lines: the thresholds of the table.</p>
+$floor
 $confidence
 $panels
 <h2>Where the numbers come from</h2>
@@ -103,6 +106,7 @@ def render_page(evaluation: Evaluation, quiet: bool = False, max_bytes: int = MA
         table=_table(summary_table(evaluation)),
         notes="".join(f"<p>{escape(note)}</p>" for note in [*notes(evaluation), CONTEXT_NOTE]),
         curves=_curves(evaluation),
+        floor=_floor(evaluation),
         confidence=_confidence(evaluation),
         chips=_chips(evaluation),
         panels="\n".join(panels),
@@ -190,6 +194,16 @@ def _confidence(evaluation: Evaluation) -> str:
 <div class="pair">{diagram}<p class="quiet">{_DIAGRAM_NOTE}</p></div>"""
 
 
+def _floor(evaluation: Evaluation) -> str:
+    """The section on what the floor map changes; nothing without one."""
+    table = floor_table(evaluation)
+    if table is None:
+        return ""
+    return f"""<h2>On the floor map</h2>
+<p>{FLOOR_NOTE}</p>
+<div class="scroll">{_table(table)}</div>"""
+
+
 def _refused(evaluation: Evaluation) -> str:
     """A sentence: how many photos each calibrated method refused."""
     known = {method: result.scores for method, result in evaluation.results.items() if result.reliability is not None}
@@ -208,7 +222,16 @@ def _figures(evaluation: Evaluation, row: int, method: str) -> str:
     view, caption = plots.top_view(poses, evaluation.queries, evaluation.mapping, row, f"map{row}")
     time = plots.errors_over_time(position_m, rotation_deg, evaluation.queries, row, f"time{row}")
     along = "Errors along the query walk; dashed: median."
-    return f'<div class="pair">{_plot(view, caption)}{_plot(time, along)}</div>'
+    floor = _floor_figure(evaluation, row, method)
+    return f'<div class="pair">{_plot(view, caption)}{_plot(time, along)}{floor}</div>'
+
+
+def _floor_figure(evaluation: Evaluation, row: int, method: str) -> str:
+    """The estimates on the floor map; nothing without one."""
+    result = evaluation.results[method]
+    if evaluation.floor_map is None or result.corrected is None:
+        return ""
+    return _plot(*plots.floor_view(result.estimates.poses, result.corrected, evaluation.floor_map, row, f"floor{row}"))
 
 
 def _plot(svg: str, caption: str = "") -> str:

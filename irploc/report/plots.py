@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irploc.evaluation import KeptCurve
+from irploc.evaluation import Corrected, KeptCurve
+from irploc.floormap import FloorMap
+from irploc.floormap.picture import draw_floor, plane_names
 from irploc.geometry.poses import Poses
 from irploc.report.order import even_sample, timeline
 from irploc.scene import Frames
@@ -25,6 +27,7 @@ DASHES = ("-", "--", ":", "-.")
 BAD = "#d03a3a"
 _INK = "#0a0b0c"  # stands for the page's text colour
 _CURVE_POINTS, _MAP_POINTS, _MAPPING_POINTS, _TIME_POINTS = 300, 600, 2000, 2000
+_PLAN_PX = 400  # longer side of the walkable ground as it is put into a page
 _DOTTED = 200  # so few points on a line are dotted too
 _ROOM = 0.35  # of the place's extent is shown around it; estimates further out are counted, not shown
 
@@ -144,6 +147,37 @@ def top_view(estimated: Poses, queries: Frames, mapping: Frames | None, method: 
     outside = int(((found[valid] < low) | (found[valid] > high)).any(axis=1).sum())
     caption = _map_caption(len(shown), len(queries), int((~valid).sum()), outside, mapping is not None)
     return _svg(figure, name, "Top view of true and estimated positions"), caption
+
+
+def floor_view(raw: Poses, corrected: Corrected, floor_map: FloorMap, method: int, name: str) -> tuple[str, str]:
+    """The walkable ground, the estimates, and where those outside were moved to, as (SVG, caption)."""
+    grid = floor_map.grid
+    low, high = grid.corners_m.min(axis=0), grid.corners_m.max(axis=0)
+    figure, axes = _figure(5.0, float(np.clip(5.0 * (high - low)[1] / (high - low)[0], 2.0, 6.0)))
+    draw_floor(axes, floor_map, _PLAN_PX, with_plan=False)
+    points, targets = floor_map.on_plane(raw.centers_m), floor_map.on_plane(corrected.estimates.poses.centers_m)
+    outside = corrected.moved_m > 0
+    near, far = outside & corrected.estimates.poses.valid, outside & ~corrected.estimates.poses.valid
+    shown = even_sample(len(points), _MAP_POINTS)
+    kept = np.zeros(len(points), dtype=bool)
+    kept[shown] = True
+    segments = np.stack([points[near], targets[near], np.full_like(points[near], np.nan)], axis=1).reshape(-1, 2)
+    colour = colour_of(method)
+    axes.plot(*segments.T, color=_INK, linewidth=0.6, alpha=0.7)
+    axes.plot(*points[kept & ~outside].T, ".", color=colour, markersize=3, alpha=0.6)
+    axes.plot(*points[near].T, ".", color=BAD, markersize=3)
+    axes.plot(*targets[near].T, ".", color=_INK, markersize=3)
+    axes.plot(*points[far].T, "x", color=BAD, markersize=4, markeredgewidth=0.9)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal", adjustable="box")
+    right, upward = plane_names(floor_map.up)
+    axes.set_xlabel(f"{right} (m)")
+    axes.set_ylabel(f"{upward} (m)")
+    parts = ["Blue ground: walkable. Coloured dots: estimates on it.", "Red dots: outside, joined to where they are moved."]
+    if far.any():
+        parts.append(f"Red crosses: {int(far.sum())} too far away.")
+    return _svg(figure, name, "Estimates on the floor map"), " ".join(parts)
 
 
 def errors_over_time(position_m: np.ndarray, rotation_deg: np.ndarray, queries: Frames, method: int, name: str) -> str:

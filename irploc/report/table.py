@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from irploc.evaluation import RECALL_THRESHOLDS, Evaluation, MethodResult, Reliability
+from irploc.evaluation import RECALL_THRESHOLDS, Corrected, Evaluation, MethodResult, Reliability
 
 TIME_NOTE = "Time is the method's own, from stored embeddings; encoding the photo comes on top."
 MISSING_NOTE = (
@@ -27,6 +27,10 @@ CONFIDENCE_NOTE = (
 AREA_NOTE = (
     "Error kept: the area under the curve of median error against share of photos kept, the most confident first; 100 % "
     "is what keeping photos at random would leave, and best kept what keeping them in order of their true errors would."
+)
+FLOOR_NOTE = (
+    "Positions that are not walkable are moved to the nearest walkable place, heights and rotations kept; those farther "
+    "away than the map allows count as not localized."
 )
 UNKNOWN = "–"
 
@@ -93,6 +97,15 @@ def _confidence_column(
     return Column(heading, known, higher_is_better, percent=True, marked=marked)
 
 
+def _floor_column(
+    heading: tuple[str, str], value: Callable[[Corrected], float | None], marked: bool = False, fine: bool = True
+) -> Column:
+    def known(result: MethodResult) -> float | None:
+        return None if result.corrected is None else value(result.corrected)
+
+    return Column(heading, known, fine=fine, marked=marked)
+
+
 def _share(area: float, blind: float) -> float | None:
     return area / blind if math.isfinite(blind) and blind > 0 else None
 
@@ -117,6 +130,15 @@ CONFIDENCE_COLUMNS: tuple[Column, ...] = (
     _confidence_column(("error kept", "(°) %"), lambda r: _share(r.area_deg, r.blind_area_deg), marked=False),
     _confidence_column(("best kept", "(°) %"), lambda r: _share(r.best_area_deg, r.blind_area_deg), marked=False),
     _confidence_column(("expected", "within ×2 %"), lambda r: r.expected_within_2, higher_is_better=True),
+)
+FLOOR_COLUMNS: tuple[Column, ...] = (
+    _floor_column(("outside", "map"), lambda c: c.n_outside),
+    _floor_column(("too", "far"), lambda c: c.n_too_far),
+    _floor_column(("moved by", "m"), lambda c: c.to_json()["moved"]["mean_m"]),
+    Column(("median", "m"), lambda r: r.scores.median_position_m, fine=True, marked=False),
+    _floor_column(("median corr.", "m"), lambda c: c.scores.median_position_m, marked=True),
+    Column(("mean", "m"), lambda r: r.scores.mean_position_m, fine=True, marked=False),
+    _floor_column(("mean corr.", "m"), lambda c: c.scores.mean_position_m, marked=True),
 )
 
 
@@ -147,6 +169,13 @@ def confidence_table(evaluation: Evaluation) -> Table | None:
     if all(result.reliability is None for result in evaluation.results.values()):
         return None
     return _table(evaluation.results, CONFIDENCE_COLUMNS)
+
+
+def floor_table(evaluation: Evaluation) -> Table | None:
+    """Position errors before and after the answers are moved onto the floor map; None without one."""
+    if evaluation.floor_map is None:
+        return None
+    return _table(evaluation.results, FLOOR_COLUMNS)
 
 
 def _table(by_method: Mapping[str, MethodResult], columns: tuple[Column, ...]) -> Table:
@@ -201,6 +230,9 @@ def markdown(evaluation: Evaluation) -> str:
     ]
     lines += ["", *(f"- {_escaped(note)}" for note in [*notes(evaluation), CONTEXT_NOTE])]
     lines += [f"- {name}: {_escaped(value)}" for name, value in evaluation.provenance.items()]
+    floor = floor_table(evaluation)
+    if floor:
+        lines += ["", "## On the floor map", "", _escaped(FLOOR_NOTE), "", *_markdown(floor)]
     table = confidence_table(evaluation)
     if table:
         lines += ["", "## Confidence", "", _escaped(CONFIDENCE_NOTE), "", *_markdown(table), "", _escaped(AREA_NOTE)]

@@ -21,6 +21,7 @@ from irploc.progress import Progress, Silent
 from irploc.training.batches import SETUP, Batches, seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
 from irploc.training.dataset import TrainingSet
+from irploc.training.floor import FloorTraining
 from irploc.training.losses import Outputs
 from irploc.training.models import Networks, sha256_of
 from irploc.training.recipes import MODELS, Recipe
@@ -34,7 +35,7 @@ DIVERGED = 1e3  # times the loss of the first step
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a training runs; only ``seed``, ``start`` and ``device`` can change the result.
+    """How a training runs; only ``seed``, ``start``, ``floor`` and ``device`` can change the result.
 
     Attributes:
         seed: of every random choice.
@@ -42,6 +43,7 @@ class TrainingOptions:
         checkpoint: file to keep the progress in; None keeps none.
         resume: go on from the checkpoint; False starts over.
         start: trained heads, as many as the recipe has, to go on from; none starts afresh.
+        floor: a map whose outside costs something; None without one.
         report: takes lines for people.
         progress: takes steps.
     """
@@ -51,6 +53,7 @@ class TrainingOptions:
     checkpoint: Path | None = None
     resume: bool = True
     start: Sequence[Networks] = ()
+    floor: FloorTraining | None = None
     report: Callable[[str], None] = lambda line: None
     progress: Progress = field(default_factory=Silent)
 
@@ -63,11 +66,13 @@ class Record:
         monitor: the split whose errors are in ``epochs``; nothing is chosen by them.
         epochs: per measured epoch: ``epoch``, ``step``, ``loss`` by training, median ``position_m`` and ``rotation_deg``.
         seconds: spent training, all runs together.
+        floor: sha256 and weight of the floor map it was trained with; None without one.
     """
 
     monitor: str
     epochs: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    floor: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,19 +123,21 @@ class _Run:
     def __init__(self, data: TrainingSet, model: str, recipe: Recipe, options: TrainingOptions) -> None:
         self._recipe, self._options = recipe, options
         self._per_epoch, self._total = recipe.steps_per_epoch(len(data)), recipe.total_steps(len(data))
-        self._settings = {
+        floor = None if options.floor is None else options.floor.to_plain()
+        self._settings: dict[str, Any] = {
             **data.identity,
             "model": model,
             "recipe": asdict(recipe),
             "seed": options.seed,
             "start": sha256_of(options.start) if options.start else "",
+            "floor": floor,
             "device": options.device.type,
             "embeddings": data.fingerprint,
         }
         self._batches = Batches(data, recipe, options.seed, options.device)
         torch.manual_seed(seeded(options.seed, SETUP))
-        self._trainees = make_trainees(model, recipe, self._batches, self._total, options.start)
-        self._record = Record(self._batches.watched.name)
+        self._trainees = make_trainees(model, recipe, self._batches, self._total, options.start, options.floor)
+        self._record = Record(self._batches.watched.name, floor=floor)
         self._done, self._since, self._first_loss = 0, 0, math.inf
         self._losses = self._no_losses()
         self._resume()

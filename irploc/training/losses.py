@@ -31,6 +31,10 @@ class WeightedNorms(nn.Module):
         terms = [weight * _norm(outputs[name] - targets[name], self.softness) for name, weight in self.weights.items()]
         return torch.stack(terms).sum()
 
+    def weight_of(self, name: str) -> torch.Tensor | float:
+        """What the norm of an output is multiplied with."""
+        return self.weights.get(name, 0.0)
+
 
 class OnUnitSphere(nn.Module):
     """A loss of quaternions brought to unit length, as rotations are.
@@ -51,6 +55,11 @@ class OnUnitSphere(nn.Module):
         """The loss, a scalar, of (B, 3) positions and (B, 4) quaternions."""
         loss: torch.Tensor = self.criterion(self._unit(outputs), self._unit(targets))
         return loss
+
+    def weight_of(self, name: str) -> torch.Tensor | float:
+        """That of the loss."""
+        weight: torch.Tensor | float = self.criterion.weight_of(name)  # type: ignore[operator]
+        return weight
 
     def _unit(self, values: Outputs) -> Outputs:
         if ORIENTATION not in values:
@@ -81,6 +90,10 @@ class LearnedWeighting(nn.Module):
             for name, scale in self.log_scales.items()
         ]
         return torch.stack(terms).sum()
+
+    def weight_of(self, name: str) -> torch.Tensor | float:
+        """What the norm of an output is multiplied with now."""
+        return torch.exp(-self.log_scales[name])
 
 
 def _norm(difference: torch.Tensor, softness: float) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from irploc.training.batches import Batches
+from irploc.training.floor import FloorPenalty, FloorTraining
 from irploc.training.inplace import inplace_layers, make_inplace
 from irploc.training.linear_start import LinearLane
 from irploc.training.losses import KENDALL_START, LearnedWeighting, OnUnitSphere, Outputs, WeightedNorms
@@ -66,6 +67,8 @@ class Trainee:
             group["lr"] = rate
         if self._inplace is not None:
             self._inplace.learning_rate = rate
+        if isinstance(self.criterion, FloorPenalty):
+            self.criterion.advance(number / self._total_steps)
         self.network.train()
         count = len(embeddings)
         outputs = self.network(embeddings if isinstance(self.network, Stack) else embeddings[0])
@@ -134,10 +137,15 @@ class Trainee:
 
 
 def make_trainees(
-    model: str, recipe: Recipe, batches: Batches, total_steps: int, start: Sequence[Networks] = ()
+    model: str,
+    recipe: Recipe,
+    batches: Batches,
+    total_steps: int,
+    start: Sequence[Networks] = (),
+    floor: FloorTraining | None = None,
 ) -> list[Trainee]:
     """The networks of a model, as many of each as the recipe has heads, initialised from torch's global generator, or from
-    trained ones.
+    trained ones; with a floor map, those kept for their positions pay for what is outside.
 
     Only branches whose loss has a weight are built: the others have zero gradients, and what weight decay would do to
     them is never seen.
@@ -158,6 +166,9 @@ def make_trainees(
         if recipe.unit_orientation:
             maps = batches.target_map
             criterion = OnUnitSphere(criterion, maps.offset[ORIENTATION], maps.scale[ORIENTATION])
+        if floor is not None and POSITION in outputs:
+            maps = batches.target_map
+            criterion = FloorPenalty(criterion, floor, maps.offset[POSITION], maps.scale[POSITION])
         return Trainee(training, networks, criterion.to(device), recipe, total_steps, lanes)
 
     if model == "mlp":

@@ -1,0 +1,256 @@
+"""``Localizer``: photo in, pose out. Loads everything once; the command line and the service both use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from irploc.encoders import Encoder
+from irploc.errors import BadInput, IrplocError
+from irploc.estimators.base import NOT_LOCALIZED, Neighbours, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.build import Place, build_estimator, default_method, open_place
+from irploc.estimators.floor_corrected import OnFloor, on_floor
+from irploc.floormap import FloorMap, plane_poses
+from irploc.images import Photo
+from irploc.localizer.decoding import DecodedPhoto, decode_ahead
+from irploc.localizer.localization import Corrected, Localization
+from irploc.localizer.opening import check_comparable, check_floor_map, check_scene, encoder_of, up_of_place
+from irploc.training.modelfile import method_of
+from irploc.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Served:
+    """One scene that is answered for.
+
+    Attributes:
+        place: its index and embeddings.
+        method: its name.
+        estimator: the method.
+        floor_map: where one can walk in it; None where nobody said.
+        up: its vertical, ``z`` or another axis; None where nobody knows.
+    """
+
+    place: Place
+    method: str
+    estimator: PoseEstimator
+    floor_map: FloorMap | None = None
+    up: str | None = None
+
+
+class Answer(NamedTuple):
+    """What a scene says to one of several photos: a row of its estimates, and of what its floor map makes of them."""
+
+    served: Served
+    row: int
+    estimates: PoseEstimates
+    neighbours: Neighbours
+    floor: OnFloor | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a pose."""
+        return self.estimates.status[self.row] != NOT_LOCALIZED
+
+
+class Localizer:
+    """The encoder, index and method of a scene, or of several that share an encoder, loaded and warm.
+
+    Of several scenes, the one with the mapping photo most similar to the query answers, unless it refuses and another one
+    does not.
+
+    >>> localizer = Localizer.open("kitchen", method="bdi")
+    >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
+    """
+
+    def __init__(self, scenes: Sequence[Served], encoder: Encoder) -> None:
+        self.scenes, self.encoder = tuple(scenes), encoder
+        self.max_side = scenes[0].place.store.header.max_side or None
+
+    @property
+    def method(self) -> str:
+        """Of the first scene; the others may have other models and so another default."""
+        return self.scenes[0].method
+
+    @classmethod
+    def open(
+        cls,
+        scene: str | None = None,
+        method: str | None = None,
+        model: Path | None = None,
+        workspace: Path | None = None,
+        encoder: str | None = None,
+        device: str = "auto",
+        embeddings: Path | None = None,
+        index: Path | None = None,
+        floor_map: Path | None = None,
+    ) -> Localizer:
+        """Loads what is needed to localize in a scene.
+
+        Args:
+            scene: its name or folder; None takes all in the workspace.
+            method: ``bdi:k=25`` …; None takes the one that ``model`` is of, ``fused`` where one is trained, else ``robust``.
+            model: a model file other than the scene's own.
+            workspace: None takes ``IRPLOC_WORKSPACE`` or the current folder.
+            encoder: where the encoder is now, if not where it was (``onnx:PATH``); its weights must be the same.
+            device: ``auto``, ``cpu``, ``cuda``.
+            embeddings, index: files elsewhere than in the workspace.
+            floor_map: where one can walk in the scene, see ``docs/floormap.md``.
+
+        Raises:
+            NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit, or no scene is
+                named and they were embedded in different ways.
+        """
+        home = Workspace.locate(workspace)
+        names = [scene] if scene else [embeddings.stem] if embeddings else home.scenes_to_search()
+        if len(names) > 1 and (model or index or floor_map):
+            raise BadInput(f"the workspace has several scenes ({', '.join(names)}): choose one with --scene NAME")
+        places: list[Place] = []
+        try:
+            places.extend(open_place(home, name, embeddings, index) for name in names)
+            check_comparable(places)
+            if scene and embeddings:
+                check_scene(home, scene, places[0])
+            floor = None if floor_map is None else check_floor_map(FloorMap.load(floor_map), places[0])
+            loaded = encoder_of(places[0], encoder, device)
+            return cls([_served(place, method, model, floor) for place in places], loaded)
+        finally:
+            for place in places:
+                place.store.close()
+
+    def localize(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> list[Localization]:
+        """One answer per photo, in order; paths, PIL images, or (H, W, 3) uint8 RGB arrays.
+
+        Raises:
+            BadInput, NotFound: for the first photo that cannot be used; ``localize_many`` goes on instead.
+        """
+        answers = []
+        for answer in self.localize_many(images):
+            if isinstance(answer, IrplocError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def localize_many(
+        self, images: Iterable[Path | str | Image.Image | np.ndarray], batch_size: int = 8
+    ) -> Iterator[Localization | IrplocError]:
+        """Answers in order, an error in the place of each photo that cannot be used; decodes ahead of the encoder.
+
+        Raises:
+            BadInput: for one photo instead of a list of them.
+        """
+        if isinstance(images, str | Path | Image.Image):
+            raise BadInput(
+                f"localize takes a list of photos: give [{images if isinstance(images, str | Path) else 'image'}]"
+            )
+        batch: list[DecodedPhoto] = []
+        for photo in decode_ahead(images, self.max_side, 2 * batch_size):
+            if batch and (photo.shape != batch[0].shape or len(batch) == batch_size or photo.error):
+                yield from self._answer(batch)
+                batch = []
+            if photo.error is None and min(photo.shape[1:]) < self.encoder.minimum_side:
+                yield self._too_small(photo)
+            elif photo.error is not None:
+                yield photo.error
+            else:
+                batch.append(photo)
+        yield from self._answer(batch)
+
+    def _too_small(self, photo: DecodedPhoto) -> IrplocError:
+        height, width = photo.shape[1:]
+        least = self.encoder.minimum_side
+        return BadInput(f"{photo.name} is {width}x{height}, {self.encoder.name} needs at least {least} pixels a side")
+
+    def _answer(self, batch: list[DecodedPhoto]) -> Iterator[Localization]:
+        if not batch:
+            return
+        started = time.perf_counter()
+        pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
+        embeddings = self.encoder.encode(pixels).numpy()
+        encoded = time.perf_counter()
+        answers = self.estimate(embeddings, [photo.source for photo in batch])
+        finished = time.perf_counter()
+        for photo, answer in zip(batch, answers, strict=True):
+            yield _localization(
+                photo, answer, 1e3 * (encoded - started) / len(batch), 1e3 * (finished - encoded) / len(batch)
+            )
+
+    def estimate(self, embeddings: np.ndarray, images: Sequence[Photo] = ()) -> list[Answer]:
+        """The answer to each of (N, D) unit embeddings, of N photos for methods that look at pixels.
+
+        The scene with the most similar mapping photo gives it, unless it refuses the photo and another one does not.
+        """
+        answers: dict[int, Answer] = {}
+        for asked in self._scenes_of(embeddings):
+            for number, served in enumerate(self.scenes):
+                rows = [row for row in np.flatnonzero(asked == number).tolist() if row not in answers or not answers[row].ok]
+                photos = [images[row] for row in rows] if images else ()
+                for row, answer in zip(rows, _ask(served, embeddings[rows], photos), strict=True):
+                    if answer.ok or row not in answers:
+                        answers[row] = answer
+        return [answers[row] for row in range(len(embeddings))]
+
+    def _scenes_of(self, embeddings: np.ndarray) -> np.ndarray:
+        """(scenes, N) numbers of the scenes to ask, that with the mapping photo most similar to each embedding first."""
+        if len(self.scenes) == 1:
+            return np.zeros((1, len(embeddings)), dtype=np.int64)
+        nearest = [served.place.index.search(embeddings, 1)[1][:, 0] for served in self.scenes]
+        return np.argsort(-np.stack(nearest), axis=0, kind="stable")
+
+
+def _ask(served: Served, embeddings: np.ndarray, images: Sequence[Photo]) -> list[Answer]:
+    if not len(embeddings):
+        return []
+    estimates = served.estimator.estimate(Query(embeddings, images=images))
+    neighbours = served.place.shown_neighbours(embeddings, estimates)
+    floor = None
+    if served.floor_map is not None:
+        floor = on_floor(estimates, served.floor_map)
+        estimates = floor.answers
+    return [Answer(served, row, estimates, neighbours, floor) for row in range(len(embeddings))]
+
+
+def _localization(photo: DecodedPhoto, answer: Answer, encode_ms: float, estimate_ms: float) -> Localization:
+    served, row, estimates, neighbours = answer.served, answer.row, answer.estimates, answer.neighbours
+    names, pose = served.place.index.frames.names, estimates.poses[[row]]
+    confidence = float(estimates.confidence[row])
+    listed = zip(neighbours.rows[row], neighbours.similarities[row], strict=True)
+    corrected, outside_m = None, None
+    if answer.floor is not None and not np.isnan(answer.floor.moved_m[row]):
+        outside_m = float(answer.floor.moved_m[row])
+        if pose.valid[0]:
+            x, y, z = answer.floor.corrected.poses.centers_m[row].tolist()
+            corrected = Corrected((x, y, z), outside_m)
+    return Localization(
+        image=photo.name,
+        status=estimates.status[row],
+        method=served.method,
+        scene=served.place.name,
+        pose=pose,
+        confidence=None if np.isnan(confidence) else confidence,
+        neighbours=tuple((names[index], float(similarity)) for index, similarity in listed),
+        timing_ms={"decode": photo.decode_ms, "encode": encode_ms, "estimate": estimate_ms},
+        units=served.place.store.header.units,
+        expected_error=_known(estimates.position_m[row], estimates.rotation_deg[row]),
+        spread=_known(estimates.spread_m[row], estimates.spread_deg[row]),
+        corrected=corrected,
+        outside_m=outside_m,
+        plane_pose=None if served.up is None else plane_poses(pose, served.up)[0],
+    )
+
+
+def _known(metres: float, degrees: float) -> tuple[float, float] | None:
+    return None if np.isnan(metres) else (float(metres), float(degrees))
+
+
+def _served(place: Place, method: str | None, model: Path | None, floor: FloorMap | None) -> Served:
+    chosen = method or (method_of(model) if model else default_method(place))
+    up = floor.up if floor is not None else up_of_place(place)
+    return Served(place, chosen, build_estimator(chosen, place, model), floor, up)
