@@ -72,6 +72,7 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
         ("h5py", "retrieval/store.py"),
         ("faiss", "retrieval/index.py"),
         ("cv2", "pairs/opencv_safe.py"),
+        ("imageio_ffmpeg", "mapping/video.py"),
     ],
 )
 def test_a_library_with_one_home_is_imported_there_only(library: str, home: str) -> None:

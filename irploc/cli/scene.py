@@ -181,6 +181,8 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     unit = "m" if loaded.units == "metres" else f"({loaded.units})"
     click.echo(f"{loaded.name}: {counts_in_words(loaded)}, from {loaded.source}")
     click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
+    if loaded.alignment:
+        click.echo(f"  aligned by    {', '.join(facts['alignment'])}; 'irploc scene align {loaded.name} --show' has the details")
     click.echo(f"  extent        {' x '.join(f'{value:.2f}' for value in facts['extent_m'])} {unit} (x, y, z)")
     click.echo(f"  path          {facts['path_m']:.2f} {unit}")
     for sequence in facts["sequences"]:
@@ -225,6 +227,7 @@ def _facts(loaded: Scene) -> dict[str, Any]:
         "splits": dict(Counter(frames.splits.tolist())),
         "units": loaded.units,
         "ground_truth": loaded.ground_truth,
+        "alignment": [step.method for step in loaded.alignment],
         "source": loaded.source,
         "extent_m": np.ptp(frames.poses.centers_m, axis=0).tolist(),
         "path_m": sum(paths.values()),
