@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,12 +17,13 @@ from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.progress import progress
 from irploc.scene import Frames, Scene
-from irploc.synthetic.light import Lighting, bake_lightmaps, lightmap_grid
+from irploc.synthetic.light import Lighting, Surroundings, bake_lightmaps, lightmap_grid
 from irploc.synthetic.raycast import Atlas, Geometry
 from irploc.synthetic.room import build_room, daylight, evening
-from irploc.synthetic.surfaces import Patch
+from irploc.synthetic.surfaces import Patch, Surface
 from irploc.synthetic.walks import MAPPING_WALK, TEST_WALK
 
+Rendered = TypeVar("Rendered")
 GROUND_TRUTH = "rendered, exact"
 CAMERA_NAME = "rendered"
 MAP, TEST = "map", "test"
@@ -108,10 +110,23 @@ def _vignette(camera: Camera) -> np.ndarray:
 
 def build_places(options: PlaceOptions) -> tuple[Place, Place]:
     """The room by day and in the evening, with textures and shadows as fine as photos of this size can show."""
-    surfaces, surroundings = build_room()
-    density = 0.45 * options.width
+    by_day, in_evening = lit_places(*build_room(), (daylight(), evening()), 0.45 * options.width, options.seed)
+    return by_day, in_evening
+
+
+def lit_places(
+    surfaces: Sequence[Surface], surroundings: Surroundings, lightings: Sequence[Lighting], density: float, seed: int
+) -> list[Place]:
+    """The same surfaces in every lighting.
+
+    Args:
+        surfaces, surroundings: the place.
+        lightings: how it is lit.
+        density: texels per metre.
+        seed: of the paintings.
+    """
     paintings = [
-        surface.material(Patch(surface.width_m, surface.height_m, density * surface.detail, options.seed * 1000 + number))
+        surface.material(Patch(surface.width_m, surface.height_m, density * surface.detail, seed * 1000 + number))
         for number, surface in enumerate(surfaces)
     ]
     geometry = Geometry(surfaces)
@@ -122,7 +137,7 @@ def build_places(options: PlaceOptions) -> tuple[Place, Place]:
         lightmaps = bake_lightmaps(grid, lighting, surroundings, samples)
         return Place(geometry, Atlas(surfaces, geometry, paintings, lightmaps, lighting), lighting)
 
-    return lit(daylight()), lit(evening())
+    return [lit(lighting) for lighting in lightings]
 
 
 def render_place(options: PlaceOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -143,11 +158,16 @@ def _render(options: PlaceOptions, with_depth: bool) -> Iterator[tuple[np.ndarra
         depth = place.depth_m(camera, pose) if with_depth else np.zeros((0, 0), np.float32)
         return place.photograph(camera, pose, [options.seed, number]), depth
 
+    yield from in_order(frame, len(poses))
+
+
+def in_order(render: Callable[[int], Rendered], count: int) -> Iterator[Rendered]:
+    """``render(0)``, ``render(1)``, …, made by a few threads, at most a few ahead of what is taken."""
     workers = min(4, os.cpu_count() or 1)
-    waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+    waiting: deque[Future[Rendered]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for number in range(len(poses)):
-            waiting.append(pool.submit(frame, number))
+        for number in range(count):
+            waiting.append(pool.submit(render, number))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:

@@ -12,7 +12,7 @@ SIZE_M = (6.2, 4.8, 2.6)
 _OAK, _WALNUT, _PINE = (0.6, 0.43, 0.26), (0.33, 0.2, 0.12), (0.76, 0.6, 0.4)
 
 
-class _Furnishing:
+class Furnishing:
     """Collects surfaces, and the boxes that cast shadows."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def build_room() -> tuple[list[Surface], Surroundings]:
         "bottom": patterns.planks((0.62, 0.45, 0.28)),
         "top": patterns.tiles(((0.88, 0.88, 0.86), (0.85, 0.85, 0.82)), 0.6, (0.62, 0.62, 0.6)),
     }
-    furnishing = _Furnishing()
+    furnishing = Furnishing()
     furnishing.surfaces = box_surfaces(room, shell, inward=True)
     south, north, west, east = furnishing.surfaces[:4]
     _dress_walls(furnishing.surfaces, south, north, west, east)
@@ -80,7 +80,7 @@ def _dress_walls(surfaces: list[Surface], south: Surface, north: Surface, west: 
     ]
 
 
-def _put_south(furnishing: _Furnishing) -> None:
+def _put_south(furnishing: Furnishing) -> None:
     """A desk with a monitor before the brick wall, a chair, a wall board with boxes on it."""
     put = furnishing.put
     put(1.75, 0.4, 0.72, (1.7, 0.7, 0.04), patterns.wood(_OAK))
@@ -114,7 +114,7 @@ def _put_south(furnishing: _Furnishing) -> None:
     put(3.85, 0.3, 0.85, (0.2, 0.2, 0.22), patterns.tiles(((0.75, 0.4, 0.2), (0.5, 0.22, 0.15)), 0.05), 35)
 
 
-def _put_north(furnishing: _Furnishing) -> None:
+def _put_north(furnishing: Furnishing) -> None:
     """A sofa under the large painting, a low table, a cabinet."""
     put = furnishing.put
     cloth = patterns.fabric((0.55, 0.28, 0.2), (0.78, 0.66, 0.45))
@@ -140,7 +140,7 @@ def _put_north(furnishing: _Furnishing) -> None:
     put(0.75, 4.35, 1.42, (0.34, 0.34, 0.3), shade, 20, glow="shade")
 
 
-def _put_east_and_west(furnishing: _Furnishing) -> None:
+def _put_east_and_west(furnishing: Furnishing) -> None:
     """Bookcase and cartons in the east; curtains, radiator and a chest in the west."""
     put = furnishing.put
     put(6.02, 3.55, 0.0, (0.34, 1.5, 2.05), {"all": patterns.wood((0.42, 0.27, 0.15)), "left": pictures.bookshelf()})
@@ -156,7 +156,7 @@ def _put_east_and_west(furnishing: _Furnishing) -> None:
     put(0.3, 0.55, 0.0, (0.5, 0.5, 0.55), pictures.carton((0.5, 0.42, 0.5)), -9)
 
 
-def _put_middle(furnishing: _Furnishing) -> None:
+def _put_middle(furnishing: Furnishing) -> None:
     """Rug, low table, pillar, and the lamps at the ceiling."""
     put = furnishing.put
     put(3.3, 2.3, 0.0, (2.2, 1.5, 0.012), {"top": pictures.rug()}, 4)

@@ -57,20 +57,20 @@ class Walk:
         yaw = np.unwrap(across) + np.radians(self.gaze_swing_deg) * np.sin(2 * np.pi * 3.7 * time + phase[2])
         pitch = np.radians(self.pitch_deg[0] + self.pitch_deg[1] * np.sin(2 * np.pi * 2.9 * time + phase[3]))
         roll = np.radians(2.0) * np.sin(2 * np.pi * 5.1 * time + phase[4])
-        shake = _hand_motion(count, rng)
+        shake = hand_motion(count, rng)
         position += 0.012 * shake[:, :3]
         yaw, pitch, roll = (angle + np.radians(0.9) * shake[:, 3 + axis] for axis, angle in enumerate((yaw, pitch, roll)))
-        return Poses.from_matrices(_look(position, yaw, pitch, roll))
+        return Poses.from_matrices(look(position, yaw, pitch, roll))
 
 
-def _hand_motion(count: int, rng: np.random.Generator) -> np.ndarray:
+def hand_motion(count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 6) unit-scale smooth random motion, correlated over a few frames."""
     kernel = np.hanning(7)[1:-1]
     white = rng.normal(size=(count + len(kernel) - 1, 6))
     return np.stack([np.convolve(column, kernel / np.linalg.norm(kernel), mode="valid") for column in white.T], axis=1)
 
 
-def _look(position: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
+def look(position: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """(N, 4, 4) world_from_cam; yaw counter-clockwise from x, pitch below the horizon, roll clockwise; radians."""
     zero = np.zeros_like(yaw)
     forward = np.stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)], axis=1)
