@@ -79,20 +79,8 @@ def true_poses(path: Path) -> dict[int, np.ndarray]:
 
 def build(video: Path, out: Path, fps: float, truth: dict[int, np.ndarray]) -> dict:
     """Ours, as a user types it."""
-    command = [
-        sys.executable,
-        "-m",
-        "irploc.cli",
-        "scene",
-        "build",
-        str(video),
-        "--out",
-        str(out),
-        "--fps",
-        str(fps),
-        "--split",
-        "all",
-    ]
+    irploc = str(Path(sys.executable).with_name("irploc"))
+    command = [irploc, "scene", "build", str(video), "--out", str(out), "--fps", str(fps), "--split", "all"]
     started = time.monotonic()
     subprocess.run(command, check=True)
     seconds = time.monotonic() - started

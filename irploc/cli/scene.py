@@ -182,7 +182,9 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     click.echo(f"{loaded.name}: {counts_in_words(loaded)}, from {loaded.source}")
     click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
     if loaded.alignment:
-        click.echo(f"  aligned by    {', '.join(facts['alignment'])}; 'irploc scene align {loaded.name} --show' has the details")
+        click.echo(
+            f"  aligned by    {', '.join(facts['alignment'])}; 'irploc scene align {loaded.name} --show' has the details"
+        )
     click.echo(f"  extent        {' x '.join(f'{value:.2f}' for value in facts['extent_m'])} {unit} (x, y, z)")
     click.echo(f"  path          {facts['path_m']:.2f} {unit}")
     for sequence in facts["sequences"]:

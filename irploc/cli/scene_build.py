@@ -34,8 +34,10 @@ _SPLITS = ("blocks", "modulo", "sequence", "all")
 )
 @click.option("--focal", type=float, help="Focal length in pixels to start from.  [default: EXIF, else estimated]")
 @click.option("--encoder", default="densevlad", show_default=True, help="Finds photos that look alike, to close loops.")
-@click.option("--window", default=10, show_default=True, help="Photos of a walk each is matched with.")
-@click.option("--similar", default=5, show_default=True, help="Most similar photos each is matched with; 0 for none.")
+@click.option("--window", default=8, show_default=True, help="Photos of a walk each is matched with.")
+@click.option(
+    "--similar", default=5, show_default=True, help="Most similar photos beyond those that each is matched with; 0 for none."
+)
 @click.option("--exhaustive", default=40, show_default=True, help="Up to so many photos, all pairs are matched.")
 @click.option("--max-features", default=8192, show_default=True, help="SIFT features a photo.")
 @click.option("--max-side", default=1600, show_default=True, help="Pixels that larger photos are reduced to for features.")

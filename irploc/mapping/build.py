@@ -195,12 +195,20 @@ class _Run:
         parts = [np.empty((0, 2), dtype=np.int64)]
         for walk in np.unique(walks):
             rows = np.flatnonzero(walks == walk)
-            parts.append(rows[walk_pairs(len(rows), matching.window)])
+            parts.append(rows[walk_pairs(len(rows), matching.window, far=not matching.similar)])
         if matching.similar:
             store, options = self._work / "embeddings.h5", self._options
             parts.append(
                 similar_pairs(
-                    photos, options.encoder, matching.similar, store, options.seed, options.device, self._quiet, self._say
+                    photos,
+                    options.encoder,
+                    matching.similar,
+                    matching.window,
+                    store,
+                    options.seed,
+                    options.device,
+                    self._quiet,
+                    self._say,
                 )
             )
         return unique_pairs(np.concatenate(parts))

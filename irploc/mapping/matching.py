@@ -16,7 +16,7 @@ from irploc.pairs.candidates import unique_pairs
 from irploc.progress import Progress
 from irploc.pycolmap_safe import import_pycolmap
 
-_CHUNK = 200  # pairs a call, so that progress can be told
+_CHUNK = 500  # pairs a call, so that progress can be told
 _FEWEST_INLIERS = 15  # COLMAP's own limit
 
 
@@ -25,15 +25,15 @@ class MatchingOptions:
     """Which pairs are compared.
 
     Attributes:
-        window: each photo of a walk with so many that follow, and with those 2, 4, 8 … times as far.
-        similar: each photo with so many of the most similar ones, wherever they are: what closes loops.
+        window: each photo of a walk with so many that follow; without ``similar`` also with those 2, 4, 8 … times as far.
+        similar: each photo with so many of the most similar ones beyond its window: what closes loops.
         exhaustive: up to so many photos, all pairs.
 
     Raises:
         BadInput: for negative numbers.
     """
 
-    window: int = 10
+    window: int = 8
     similar: int = 5
     exhaustive: int = 40
 
@@ -47,13 +47,14 @@ class MatchingOptions:
         return MatchingOptions(2 * self.window, 4 * max(self.similar, 5), max(self.exhaustive, 150))
 
 
-def walk_pairs(count: int, window: int) -> np.ndarray:
-    """(P, 2) rows i < j of a walk of ``count`` photos: those up to ``window`` apart, and 2, 4, 8 … times that far.
+def walk_pairs(count: int, window: int, far: bool = False) -> np.ndarray:
+    """(P, 2) rows i < j of a walk of ``count`` photos: those up to ``window`` apart.
 
-    The far ones are what COLMAP's sequential matching has too: they hold a slow walk together over more than its window.
+    Args:
+        far: also those 2, 4, 8 … times that far, which hold a slow walk together where nothing else compares them.
     """
     steps = [*range(1, window + 1)]
-    while window and steps[-1] * 2 < count:
+    while far and window and steps[-1] * 2 < count:
         steps.append(steps[-1] * 2)
     pairs = [np.stack([np.arange(count - step), np.arange(step, count)], axis=1) for step in steps if step < count]
     return unique_pairs(np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]))

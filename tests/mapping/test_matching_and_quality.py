@@ -12,6 +12,7 @@ from irploc.errors import BadInput
 from irploc.mapping.features import CameraOptions
 from irploc.mapping.matching import MatchGraph, MatchingOptions, all_pairs, walk_pairs
 from irploc.mapping.quality import Evidence, Quality, advice, quality_of
+from irploc.mapping.similar import pairs_beyond
 
 WALK = [(row, row + 1) for row in range(9)]
 
@@ -25,15 +26,24 @@ def quality(models: Sequence[int] = (4,)) -> Quality:
 
 
 def test_a_walk_is_compared_with_its_window_and_doubling_steps() -> None:
-    steps = {int(step) for step in np.diff(walk_pairs(30, 3), axis=1).ravel()}
+    steps = {int(step) for step in np.diff(walk_pairs(30, 3, far=True), axis=1).ravel()}
     assert steps == {1, 2, 3, 6, 12, 24}
-    assert len(walk_pairs(30, 3)) == 29 + 28 + 27 + 24 + 18 + 6
+    assert len(walk_pairs(30, 3, far=True)) == 29 + 28 + 27 + 24 + 18 + 6
+    assert len(walk_pairs(30, 3)) == 29 + 28 + 27
 
 
 def test_short_walks_and_no_window_give_what_there_is() -> None:
     assert walk_pairs(3, 10).tolist() == [[0, 1], [0, 2], [1, 2]]
     assert walk_pairs(1, 10).shape == walk_pairs(9, 0).shape == (0, 2)
     assert len(all_pairs(10)) == 45
+
+
+def test_similar_photos_are_those_beyond_the_window_of_the_walk() -> None:
+    hits = np.array([[0, 1, 2, 3, 4], [1, 0, 2, 4, 3], [2, 1, 3, 0, 4], [3, 2, 4, 1, 0], [4, 3, 0, 2, 1]])
+    walks = ["a", "a", "a", "a", "b"]
+    assert pairs_beyond(hits, walks, 1, 1).tolist() == [[0, 2], [1, 4], [3, 4]]
+    assert pairs_beyond(hits, walks, 2, 5).tolist() == [[0, 4], [1, 4], [2, 4], [3, 4]]
+    assert pairs_beyond(hits, walks, 0, 1).shape == (0, 2)
 
 
 def test_denser_matching_compares_more() -> None:
