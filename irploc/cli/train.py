@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 @click.option("--width", type=int, help="Units of the first layers.  [default: by the recipe]")
 @click.option("--ensemble", type=int, help="Heads trained at once; their poses are averaged.  [default: by the recipe]")
 @click.option("--init", type=FILE, help="Go on from this model after photos were added or removed: a tenth of the steps.")
-@click.option("--floor-map", type=FILE, help="Where one can walk, see 'irploc floormap'; positions outside cost something.")
+@click.option(
+    "--floor-map",
+    type=FILE,
+    help="Where one can walk, see 'irploc floormap'; positions outside cost something, and the fast recipe gets more steps.",
+)
 @click.option("--floor-weight", type=float, help="Cost of a metre outside, in metres of position error.  [default: 3]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
@@ -81,6 +85,7 @@ def train_mlp(
     from irploc.retrieval.store import EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
+    from irploc.training.floor import with_steps_for_floor
     from irploc.training.loop import TrainingOptions
     from irploc.training.modelfile import save_model
     from irploc.training.recipes import MODELS, place_of, recipe
@@ -106,6 +111,8 @@ def train_mlp(
         where = place or place_of(data.poses.centers_m)
         chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
     check_writable(path)
+    if floor is not None and epochs is None and init is None:
+        chosen = with_steps_for_floor(chosen, len(data))
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start, floor)
     floored = f", outside of {floor_map} costs {floor.weight:g} m per m" if floor is not None else ""
     heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")

@@ -16,7 +16,7 @@ import numpy as np
 from irploc import provenance
 from irploc.errors import BadInput, NotFound
 from irploc.files import write_text
-from irploc.images import list_images
+from irploc.images import SUFFIXES, list_images
 from irploc.mapping.colmap_calls import colmap_log
 from irploc.mapping.features import CameraOptions, colmap_device, extract_features, feature_counts
 from irploc.mapping.frames import photos_of_video
@@ -26,7 +26,7 @@ from irploc.mapping.quality import Evidence, Quality, advice, quality_of
 from irploc.mapping.reconstruct import Model, calibrate_focal, reconstruct
 from irploc.mapping.selection import SelectionOptions
 from irploc.mapping.similar import embedding_encoder, similar_pairs
-from irploc.mapping.video import SUFFIXES, is_video
+from irploc.mapping.video import video_facts
 from irploc.pairs.candidates import unique_pairs
 from irploc.progress import Stages, silent_stages
 
@@ -230,8 +230,12 @@ def work_folder(source: Path, out: Path, options: BuildOptions, say: Callable[[s
     """
     if not source.exists():
         raise NotFound(f"no video or folder of photos {source}")
-    if source.is_file() and not is_video(source):
-        raise BadInput(f"{source} is neither a video ({', '.join(SUFFIXES)}) nor a folder of photos")
+    if source.is_file() and source.suffix.lower() in SUFFIXES:
+        raise BadInput(f"{source} is a single photo: give a folder of photos, or a video")
+    if source.is_file():
+        video_facts(source)
+    elif not list_images(source):
+        raise BadInput(f"{source} holds no photos: give a folder of JPEG or PNG files, or a video")
     if options.matching.similar:
         embedding_encoder(options.encoder, options.device)  # what is missing is said before hours of work
     work, settings = out / "build", _settings(source, options)
@@ -264,7 +268,7 @@ def _settings(source: Path, options: BuildOptions) -> dict[str, Any]:
 
 def _too_few(source: Path, photos: PhotoSet) -> str:
     what = f"{source}: {len(photos)} photos are too few for a map, it needs at least {FEWEST_PHOTOS}"
-    if is_video(source):
+    if source.is_file():
         return f"{what}; {photos.words}: film a longer walk, or raise --fps"
     first = f"; {len(photos.left_out)} cannot be read, first: {photos.left_out[0].reason}" if photos.left_out else ""
     return f"{what}{first}"

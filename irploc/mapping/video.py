@@ -18,7 +18,7 @@ from scipy import ndimage
 from irploc.errors import BadInput, NotFound
 from irploc.progress import Progress, Silent
 
-SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".3gp", ".wmv", ".ogv")
+_TEXT_CODECS = ("ansi", "bintext", "xbin", "idf")  # ffmpeg draws text files
 _SIDE = 480  # pixels of the longer side that frames are measured at
 _THUMBNAIL = 160
 _QUALITY = 2  # of ffmpeg's JPEG, 2 to 31; 2 is the best that every reader takes
@@ -65,11 +65,6 @@ def frame_name(number: int) -> str:
     return f"frame-{number:06d}.jpg"
 
 
-def is_video(path: Path) -> bool:
-    """Whether a path is a file that should be read as a video."""
-    return path.is_file() and path.suffix.lower() in SUFFIXES
-
-
 def video_facts(video: Path) -> VideoFacts:
     """What the header says.
 
@@ -84,6 +79,8 @@ def video_facts(video: Path) -> VideoFacts:
         reader.close()
     except (OSError, RuntimeError, StopIteration, KeyError, IndexError, ValueError):
         raise BadInput(f"{video} is not a video that ffmpeg can read: it is damaged, empty, or something else") from None
+    if meta.get("codec") in _TEXT_CODECS:
+        raise BadInput(f"{video} is a text file, not a video")
     width, height = meta["size"]
     fps, seconds = float(meta.get("fps") or 0.0), float(meta.get("duration") or 0.0)
     return VideoFacts(int(width), int(height), fps, max(round(fps * seconds), 0))

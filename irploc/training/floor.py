@@ -6,7 +6,7 @@ Source: named as a next step by the paper whose post-processing ``floormap`` fol
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from irploc.errors import BadInput
 from irploc.floormap import FloorMap, plane_axes
 from irploc.training.losses import Outputs
 from irploc.training.models import POSITION
+from irploc.training.recipes import Recipe
 
 FLOOR_WEIGHT = 3.0
+_LONGER = 4  # times more steps of a short recipe: positions must learn to cross between walkable parts quickly
 _RISE = 0.8  # share of the training in which the weight rises: at once, it holds positions in the wrong corridor
 
 
@@ -44,6 +46,17 @@ class FloorTraining:
     def to_plain(self) -> dict[str, Any]:
         """What is kept with a model."""
         return {"sha256": self.floor_map.sha256, "weight": float(self.weight)}
+
+
+def with_steps_for_floor(recipe: Recipe, photos: int) -> Recipe:
+    """A recipe that is short for small places, with enough steps for the penalty to work; others as they are.
+
+    On the rendered corridors the fast recipe's 400 steps leave the error as it is, 1600 take 13 % off
+    (``scripts/bench_floormap.py``).
+    """
+    if not recipe.minimum_steps:
+        return recipe
+    return replace(recipe, minimum_steps=_LONGER * recipe.total_steps(photos))
 
 
 class FloorPenalty(nn.Module):

@@ -167,8 +167,10 @@ def test_too_few_photos_photos_of_two_sizes_and_other_wrong_input_are_refused(ph
     with pytest.raises(NotFound, match="no video or folder of photos"):
         build_map(tmp_path / "none", tmp_path / "out", BuildOptions())
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(BadInput, match="neither a video"):
+    with pytest.raises(BadInput, match=r"notes\.txt is (a text file|not a video)"):
         build_map(tmp_path / "notes.txt", tmp_path / "out", BuildOptions())
+    with pytest.raises(BadInput, match="is a single photo: give a folder"):
+        build_map(next(photos.iterdir()), tmp_path / "out", BuildOptions())
     few = tmp_path / "few"
     few.mkdir()
     names = sorted(photos.iterdir())

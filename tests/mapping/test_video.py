@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from irploc.errors import BadInput, NotFound
-from irploc.mapping.video import extract_frames, frame_name, is_video, measure_frames, video_facts
+from irploc.mapping.video import extract_frames, frame_name, measure_frames, video_facts
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="videos need imageio-ffmpeg")
 from toy_videos import number_of, striped, write_video  # noqa: E402
@@ -100,7 +100,7 @@ def test_a_file_that_is_cut_off_gives_the_frames_it_has(tmp_path: Path) -> None:
         extract_frames(cut, [1, 19], tmp_path / "images")
 
 
-def test_what_is_a_video(video: Path, tmp_path: Path) -> None:
-    assert is_video(video)
-    assert not is_video(tmp_path)
-    assert not is_video(tmp_path / "none.mp4")
+def test_a_text_file_is_no_video_although_ffmpeg_would_draw_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("words\n" * 50)
+    with pytest.raises(BadInput, match=r"notes\.txt is (a text file, not a video|not a video that ffmpeg can read)"):
+        video_facts(tmp_path / "notes.txt")

@@ -13,7 +13,7 @@ from irploc.errors import BadInput
 from irploc.floormap import FloorMap, plane_axes
 from irploc.geometry.poses import Poses
 from irploc.training.dataset import TrainingSet
-from irploc.training.floor import FloorPenalty, FloorTraining
+from irploc.training.floor import FloorPenalty, FloorTraining, with_steps_for_floor
 from irploc.training.loop import Trained, TrainingOptions, train
 from irploc.training.losses import LearnedWeighting, WeightedNorms
 from irploc.training.models import ORIENTATION, POSITION, sha256_of
@@ -170,3 +170,12 @@ def test_a_loss_without_a_map_is_the_plain_one() -> None:
              for floor in (None, FloorTraining(band()))]  # fmt: skip
     assert kinds == [[WeightedNorms, WeightedNorms], [FloorPenalty, WeightedNorms]]
     assert not [name for name in nn.Module.state_dict(penalty(band())) if "raster" in name], "not kept in checkpoints"
+
+
+def test_short_recipes_get_more_steps_and_exact_ones_stay() -> None:
+    short = recipe("fast", "indoor")
+    assert with_steps_for_floor(short, 300).total_steps(300) == 4 * short.total_steps(300) == 1600
+    exact = recipe("fast", "indoor", epochs=10)
+    assert with_steps_for_floor(exact, 300) == exact
+    paper = recipe("paper", "indoor")
+    assert with_steps_for_floor(paper, 300) == paper
