@@ -15,12 +15,11 @@ from toy_images import FROZEN, TRAINABLE, first_photos, trained
 from irploc.encoders.backbones import BACKBONES, random_state_dict, read_state_dict
 from irploc.encoders.weights import import_weights
 from irploc.errors import BadInput, NotFound
-from irploc.progress import Silent
+from irploc.progress import Silent, Stages
 from irploc.scene import Scene
 from irploc.training.loop import TrainingOptions
 from irploc.training.siamese import images as images_module
 from irploc.training.siamese.backbone import ImageOptions, PooledBackbone, first_weights
-from irploc.progress import Stages
 from irploc.training.siamese.images import FrozenImages, TrainedImages
 from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.photos import Photos, as_batch, cropped, scaled
