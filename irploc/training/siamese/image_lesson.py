@@ -31,6 +31,7 @@ WATCHED = 64  # photos: each report takes a backbone's time for each of them
 _SETTLING = 64  # photos that batch normalisation of a random frozen backbone is set by
 _CHUNK = 64
 
+
 @dataclass(frozen=True)
 class _Photographed:
     """The mapping photos, then those that are watched, and what they are worth."""
