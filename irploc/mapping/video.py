@@ -20,7 +20,7 @@ from irploc.progress import Progress, Silent
 
 _TEXT_CODECS = ("ansi", "bintext", "xbin", "idf")  # ffmpeg draws text files
 _SIDE = 480  # pixels of the longer side that frames are measured at
-_THUMBNAIL = 160
+_THUMBNAIL = 80  # so that an hour of video fits into memory
 _QUALITY = 2  # of ffmpeg's JPEG, 2 to 31; 2 is the best that every reader takes
 _SQUARE = "scale=w='trunc(iw*sar/2)*2':h='trunc(ih/2)*2',setsar=1"  # cameras are modelled with square pixels
 _TIME = re.compile(rb"\bn:\s*(\d+)\s+pts:\s*\S+\s+pts_time:\s*(-?[\d.]+)")
