@@ -30,7 +30,7 @@ _SPLITS = ("blocks", "modulo", "sequence", "all")
 )
 @click.option("--camera-model", default="SIMPLE_RADIAL", show_default=True, help="Of COLMAP's.")
 @click.option(
-    "--cameras", default="single", show_default=True, help="One for all photos (single), per folder, or per photo."
+    "--cameras", default="single", show_default=True, help="One for all photos of a size (single), per folder, or per photo."
 )
 @click.option("--focal", type=float, help="Focal length in pixels to start from.  [default: EXIF, else estimated]")
 @click.option("--encoder", default="densevlad", show_default=True, help="Finds photos that look alike, to close loops.")
@@ -73,17 +73,14 @@ def build_scene(
     Poses come in a frame and scale of their own: 'irploc scene align' makes them metric and upright. An interrupted run goes
     on where it was when the same command is run again. COLMAP's own lines are in colmap.log.
     """
-    from irploc.errors import BadInput
     from irploc.mapping.build import build_map
-    from irploc.mapping.result import check_dense, dense_points, remove_work, save_map
+    from irploc.mapping.result import assemble, check_dense, dense_points, remove_work
     from irploc.progress import progress
 
-    if (out / "scene.toml").exists() and not force:
-        raise BadInput(f"{out} holds a scene already: choose another --out, or give --force to overwrite it")
+    scene_name = name or out.absolute().name
+    _check(source, out, scene_name, split_kind, crops, force)
     split, quiet = _split_of(split_kind, block_size, modulo), is_quiet(ctx)
     options = _options(settings)
-    if crops is not None and crops < 16:
-        raise BadInput(f"crops of {crops} pixels are too small, give at least 16")
     if dense:
         check_dense()
     started = time.monotonic()
@@ -92,18 +89,44 @@ def build_scene(
         return progress(title, total, unit, quiet)
 
     try:
-        built = build_map(source, out, options, stages, quiet, note)
-        scene = save_map(built, out, name or out.absolute().name, split, {**settings, "split": split_kind})
-        if crops is not None:
-            _write_crops(scene, out, crops, stages)
-        if dense:
-            note(f"{dense_points(out, built.photos.readable)}: dense points")
+        with build_map(source, out, options, stages, quiet, note) as built:
+            scene = assemble(built, out, scene_name, split, {**settings, "split": split_kind})
+            if crops is not None:
+                _write_crops(scene, out, crops, stages)
+            if dense:
+                note(f"{dense_points(out, built.photos.readable)}: dense points")
+            scene.save(out)
+            if not keep:
+                remove_work(out)
     except KeyboardInterrupt:
-        note(f"interrupted; what was done is in {out}: run the same command again to go on")
+        if (out / "build").is_dir():
+            note(f"interrupted; what was done is in {out}: run the same command again to go on")
         raise
-    if not keep:
-        remove_work(out)
     _tell(scene, built, out, time.monotonic() - started)
+
+
+def _check(source: Path, out: Path, name: str, split_kind: str, crops: int | None, force: bool) -> None:
+    """Refuses before the work what would fail after it; says what ``--force`` gives up."""
+    from irploc.errors import BadInput, IrplocError
+    from irploc.mapping.photos import check_crop
+    from irploc.scene import Scene
+
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():  # files are called after it
+        raise BadInput(f"name is {name!r}, expected a name without / and control characters")
+    if split_kind == "sequence" and source.is_file():
+        raise BadInput("--split sequence holds a whole walk back, and a video is one: use --split blocks")
+    if crops is not None:
+        check_crop(crops)
+    if not (out / "scene.toml").exists():
+        return
+    if not force:
+        raise BadInput(f"{out} holds a scene already: choose another --out, or give --force to map it again from the start")
+    try:
+        steps = [step.method for step in Scene.load(out).alignment]
+    except IrplocError:
+        steps = []
+    if steps:
+        note(f"--force: the alignment of {out} ({', '.join(steps)}) and embeddings made of it will not fit the new map")
 
 
 def _options(given: dict[str, Any]) -> BuildOptions:
@@ -128,7 +151,7 @@ def _options(given: dict[str, Any]) -> BuildOptions:
 def _split_of(kind: str, block_size: int | None, modulo: int | None) -> Split:
     from irploc import splits
     from irploc.errors import BadInput
-    from irploc.mapping.result import block_size_for
+    from irploc.mapping.result import block_size_for, in_order_of_walks
 
     if kind not in _SPLITS:
         raise BadInput(f"unknown --split {kind!r}, choose one of {', '.join(_SPLITS)}")
@@ -138,9 +161,9 @@ def _split_of(kind: str, block_size: int | None, modulo: int | None) -> Split:
 
     def split(frames: Frames) -> np.ndarray:
         if kind == "blocks":
-            return splits.by_blocks(frames, block_size or block_size_for(frames))
+            return splits.by_blocks(in_order_of_walks(frames), block_size or block_size_for(frames))
         if kind == "modulo":
-            return splits.by_modulo(frames, modulo or 3)
+            return splits.by_modulo(in_order_of_walks(frames), modulo or 3)
         return splits.by_sequence(frames) if kind == "sequence" else frames.splits
 
     return split

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,25 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from irploc import provenance
 from irploc.errors import BadInput, NotFound
-from irploc.files import write_text
 from irploc.images import SUFFIXES, list_images
 from irploc.mapping.colmap_calls import colmap_log
 from irploc.mapping.features import CameraOptions, colmap_device, extract_features, feature_counts
 from irploc.mapping.frames import photos_of_video
 from irploc.mapping.matching import MatchingOptions, all_pairs, match_graph, match_pairs, walk_pairs
-from irploc.mapping.photos import PhotoSet, photos_of_folder
-from irploc.mapping.quality import Evidence, Quality, advice, quality_of
+from irploc.mapping.photos import PhotoSet, named, photos_of_folder
+from irploc.mapping.quality import Evidence, Quality, advice, missing_ranges, quality_of
 from irploc.mapping.reconstruct import Model, calibrate_focal, reconstruct
 from irploc.mapping.selection import SelectionOptions
 from irploc.mapping.similar import embedding_encoder, similar_pairs
 from irploc.mapping.video import video_facts
+from irploc.mapping.work import work_folder
 from irploc.pairs.candidates import unique_pairs
 from irploc.progress import Stages, silent_stages
 
 FEWEST_PHOTOS = 6
 LOG = "colmap.log"
+_MOST = 100_000  # features, and pixels of a side
 _GOOD = 0.95  # registered share that needs no second attempt
 
 
@@ -67,9 +65,9 @@ class BuildOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.min_registered <= 1:
             raise BadInput(f"min registered is {self.min_registered}, it must lie in [0, 1]")
-        for name, least in (("max_features", 100), ("max_side", 100)):
-            if getattr(self, name) < least:
-                raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least {least}")
+        for name in ("max_features", "max_side"):
+            if not 100 <= getattr(self, name) <= _MOST:
+                raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must lie in [100, {_MOST}]")
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,7 @@ class BuiltMap:
     seconds: dict[str, float]
 
 
+@contextmanager
 def build_map(
     source: Path,
     out: Path,
@@ -96,8 +95,8 @@ def build_map(
     stages: Stages = silent_stages,
     quiet: bool = True,
     say: Callable[[str], None] = lambda text: None,
-) -> BuiltMap:
-    """Runs all stages; what is done already in ``out/build`` is kept.
+) -> Iterator[BuiltMap]:
+    """Runs all stages; what is done already in ``out/build`` is kept. Until the block ends nobody else can build there.
 
     Args:
         source: a video, or a folder of photos.
@@ -107,13 +106,22 @@ def build_map(
         say: takes one-line notes.
 
     Raises:
-        NotFound: no such source. BadInput: photos that cannot be mapped; the message says what was seen and what would help.
+        NotFound: no such source. Busy: another process builds there. BadInput: photos that cannot be mapped; the message
+            says what was seen and what would help.
     """
     colmap_device(options.device)
-    work = work_folder(source, out, options, say)
-    run = _Run(source, out, work, options, stages, quiet, say)
-    with colmap_log(out / LOG):
-        return run.everything()
+    check_source(source, options)
+    with work_folder(source, out, _settings(options), say) as work, colmap_log(out / LOG):
+        yield _Run(source, out, work, options, stages, quiet, say).everything()
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one matching led to."""
+
+    quality: Quality
+    evidence: Evidence
+    models: list[Model]
 
 
 class _Run:
@@ -142,18 +150,33 @@ class _Run:
         self._say(f"{photos.words}")
         with self._timed("features"), self._stages("features", len(photos), "photos") as bar:
             self._features(photos, bar)
-        quality, evidence, models = self._attempt(photos, blurred, self._options.matching)
-        if quality.share < _GOOD:
-            self._say(f"{quality.registered} of {quality.photos} photos registered: matching more pairs")
-            denser = self._attempt(photos, blurred, self._options.matching.denser())
-            if denser[0].registered >= quality.registered:
-                quality, evidence, models = denser
-        if quality.share < self._options.min_registered or not models:
+        found = self._attempts(photos, blurred)
+        quality, evidence = found.quality, found.evidence
+        if quality.share < self._options.min_registered or not found.models:
             raise BadInput(
                 f"{self._source}: only {quality.registered} of {quality.photos} photos could be registered "
                 f"({quality.share:.0%}, at least {self._options.min_registered:.0%} are wanted): {advice(quality, evidence)}"
             )
-        return BuiltMap(photos, models[0], quality, self._seconds)
+        if quality.only_turned:
+            raise BadInput(
+                f"{self._source}: all fits, but the poses mean nothing, the camera moved by only {quality.baseline:.2f} of "
+                f"the distance of what it saw: {advice(quality, evidence)}"
+            )
+        if quality.registered < quality.photos:
+            lost = missing_ranges(photos.names, named(photos, found.models[0].registered))
+            self._say(f"{quality.photos - quality.registered} of {quality.photos} photos have no pose: {lost}")
+        return BuiltMap(photos, found.models[0], quality, self._seconds)
+
+    def _attempts(self, photos: PhotoSet, blurred: float) -> _Attempt:
+        """The usual matching, and a denser one where too little comes of it; the better map of the two."""
+        matching = self._options.matching
+        first = self._attempt(photos, blurred, matching, 1)
+        denser = matching.denser()
+        if first.quality.share >= _GOOD or len(photos) <= matching.exhaustive:  # or all pairs were compared
+            return first
+        self._say(f"{first.quality.registered} of {first.quality.photos} photos registered: matching more pairs")
+        second = self._attempt(photos, blurred, denser, 2)
+        return second if second.quality.registered >= first.quality.registered else first
 
     def _photos(self) -> tuple[PhotoSet, float]:
         """The photos, and the share of blurred ones among the frames of a video."""
@@ -167,7 +190,7 @@ class _Run:
         extract_features(
             self._database,
             photos.readable,
-            photos.names,
+            photos.files,
             options.cameras,
             options.max_features,
             options.max_side,
@@ -175,18 +198,22 @@ class _Run:
             bar,
         )
 
-    def _attempt(self, photos: PhotoSet, blurred: float, matching: MatchingOptions) -> tuple[Quality, Evidence, list[Model]]:
-        with self._timed("retrieval"):
-            pairs = self._pairs(photos, matching)
-        with self._timed("matching"), self._stages("matching", len(pairs), "pairs") as bar:
-            match_pairs(self._database, photos.names, pairs, self._options.seed, self._options.device, bar)
-            calibrate_focal(self._database)
+    def _attempt(self, photos: PhotoSet, blurred: float, matching: MatchingOptions, number: int) -> _Attempt:
+        """Compares and maps; an attempt that was finished by an interrupted run is taken as it is."""
+        work, seed = self._work / f"attempt{number}", self._options.seed
+        work.mkdir(exist_ok=True)
+        if not (work / "models.done").is_file():
+            with self._timed("retrieval"):
+                pairs = self._pairs(photos, matching)
+            with self._timed("matching"), self._stages("matching", len(pairs), "pairs") as bar:
+                match_pairs(self._database, photos.files, pairs, seed, self._options.device, bar)
+                calibrate_focal(self._database, seed)
         with self._timed("mapping"), self._stages("mapping", len(photos), "photos") as bar:
-            models = reconstruct(self._database, photos.readable, len(photos), self._options.seed, self._work, bar)
+            models = reconstruct(self._database, photos.readable, len(photos), seed, work, bar)
         counts = feature_counts(self._database)
-        features = np.array([counts[name] for name in photos.names])
-        evidence = Evidence(photos.names, features, match_graph(self._database, photos.names), blurred)
-        return quality_of(models, evidence), evidence, models
+        features = np.array([counts[file] for file in photos.files])
+        evidence = Evidence(photos.names, features, match_graph(self._database, photos.files), blurred)
+        return _Attempt(quality_of(models, evidence), evidence, models)
 
     def _pairs(self, photos: PhotoSet, matching: MatchingOptions) -> np.ndarray:
         if len(photos) <= matching.exhaustive:
@@ -195,7 +222,7 @@ class _Run:
         parts = [np.empty((0, 2), dtype=np.int64)]
         for walk in np.unique(walks):
             rows = np.flatnonzero(walks == walk)
-            parts.append(rows[walk_pairs(len(rows), matching.window, far=not matching.similar)])
+            parts.append(rows[walk_pairs(len(rows), matching.window, 2 if matching.similar else None)])
         if matching.similar:
             store, options = self._work / "embeddings.h5", self._options
             parts.append(
@@ -222,11 +249,11 @@ class _Run:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started
 
 
-def work_folder(source: Path, out: Path, options: BuildOptions, say: Callable[[str], None]) -> Path:
-    """``out/build``; emptied where it was made from something else or with other settings.
+def check_source(source: Path, options: BuildOptions) -> None:
+    """Says before hours of work what is missing.
 
     Raises:
-        NotFound: no such source. BadInput: an encoder that cannot be used, or a folder that cannot be written.
+        NotFound: no such source, or no weights of the encoder. BadInput: neither a video nor a folder of photos.
     """
     if not source.exists():
         raise NotFound(f"no video or folder of photos {source}")
@@ -237,28 +264,15 @@ def work_folder(source: Path, out: Path, options: BuildOptions, say: Callable[[s
     elif not list_images(source):
         raise BadInput(f"{source} holds no photos: give a folder of JPEG or PNG files, or a video")
     if options.matching.similar:
-        embedding_encoder(options.encoder, options.device)  # what is missing is said before hours of work
-    work, settings = out / "build", _settings(source, options)
-    kept = work / "settings.json"
-    if work.is_dir() and (not kept.is_file() or json.loads(kept.read_text()) != settings):
-        say(f"{work} was made with other settings or photos: starting over")
-        shutil.rmtree(work)
-    elif work.is_dir():
-        say(f"going on with what is done in {work}")
-    write_text(kept, json.dumps(settings, indent=2))
-    return work
+        embedding_encoder(options.encoder, options.device)
 
 
-def _settings(source: Path, options: BuildOptions) -> dict[str, Any]:
-    """What the work in progress depends on; which pairs are compared may change without harm."""
-    files = [source] if source.is_file() else list_images(source)
-    stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode() for path in files]
+def _settings(options: BuildOptions) -> dict[str, Any]:
+    """What the work in progress depends on."""
     return {
-        **provenance.header("irploc-build", 1),
-        "source": str(source.absolute()),
-        "files": provenance.sha256_of_parts(stamps),
         "selection": asdict(options.selection),
         "cameras": asdict(options.cameras),
+        "matching": asdict(options.matching),
         "encoder": options.encoder,
         "max_features": options.max_features,
         "max_side": options.max_side,

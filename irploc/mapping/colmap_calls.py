@@ -28,7 +28,7 @@ def interruptible(call: Callable[..., T], writes_to: Path) -> T:
         writes_to: a folder on the disk that it writes to.
 
     Raises:
-        BadInput: when the disk gets full. Whatever else the call raises.
+        BadInput: when the disk gets full, or COLMAP gives up. Whatever else the call raises.
     """
     token = import_pycolmap().CancellationToken()
     results: list[T] = []
@@ -51,6 +51,9 @@ def interruptible(call: Callable[..., T], writes_to: Path) -> T:
         token.cancel()
         ended.wait()
         raise
+    if errors and isinstance(errors[0], RuntimeError | MemoryError):
+        words = (str(errors[0]).splitlines() or ["out of memory"])[-1]
+        raise BadInput(f"COLMAP gave up: {words}; if that repeats, remove {writes_to} and run the same command again")
     if errors:
         raise errors[0]
     return results[0]

@@ -26,7 +26,7 @@ class CameraOptions:
 
     Attributes:
         model: of COLMAP's.
-        shared: which photos have the same camera: ``single`` (all), ``folder``, or ``photo`` (none).
+        shared: which photos share a camera: ``single`` (all of a size), ``folder`` (those of a folder), ``photo`` (none).
         focal_px: where it is known; else EXIF's, else 1.2 times the longer side. It is refined in any case.
 
     Raises:
@@ -76,7 +76,7 @@ def extract_features(
         BadInput: a photo that cannot be read, or photos of several sizes that are said to share a camera.
     """
     pycolmap = import_pycolmap()
-    mode = _enter(database, photos, names, cameras)
+    _enter(database, photos, names, cameras)
     with pycolmap.Database.open(str(database)) as opened:
         ids = {image.name: image.image_id for image in opened.read_all_images()}
         missing = [name for name in names if not opened.num_keypoints_for_image(ids[name])]
@@ -91,7 +91,7 @@ def extract_features(
                 str(database),
                 str(photos),
                 image_names=chunk,
-                camera_mode=mode,
+                camera_mode=pycolmap.CameraMode.AUTO,  # all have theirs
                 extraction_options=options,
                 device=colmap_device(device),
             ),
@@ -118,45 +118,49 @@ def colmap_device(device: str) -> object:
     return getattr(pycolmap.Device, kind)
 
 
-def _enter(database: Path, photos: Path, names: Sequence[str], cameras: CameraOptions) -> object:
-    """Enters all photos and their cameras at once, so that they share one however often the work is interrupted; COLMAP's
-    word for how."""
+def _enter(database: Path, photos: Path, names: Sequence[str], cameras: CameraOptions) -> None:
+    """Enters all photos and their cameras at once, so that they share one however often the work is interrupted."""
     pycolmap = import_pycolmap()
-    mode = {
-        "single": pycolmap.CameraMode.SINGLE,
-        "folder": pycolmap.CameraMode.PER_FOLDER,
-        "photo": pycolmap.CameraMode.PER_IMAGE,
-    }[cameras.shared]
-    with pycolmap.Database.open(str(database)) as opened:
-        known = {image.name for image in opened.read_all_images()}
+    mode = pycolmap.CameraMode.PER_IMAGE if cameras.shared == "photo" else pycolmap.CameraMode.SINGLE
+    try:
+        with pycolmap.Database.open(str(database)) as opened:
+            known = {image.name for image in opened.read_all_images()}
+    except (RuntimeError, ValueError):
+        known = {""}  # damaged
     if known == set(names):
-        return mode
+        return
     if known:  # killed while they were entered
-        database.unlink()
+        for suffix in ("", "-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
         with pycolmap.Database.open(str(database)):
             pass
     sizes = [decoded_size(photos / name) for name in names]
-    _check_sizes(names, sizes, cameras)
-    options = pycolmap.ImageReaderOptions()
-    options.camera_model, options.camera_params = cameras.model, cameras.params(*sizes[0])
+    _check_focal(names, sizes, cameras)
     try:
-        pycolmap.import_images(str(database), str(photos), camera_mode=mode, image_names=list(names), options=options)
+        for group in _groups(names, sizes, cameras):
+            options = pycolmap.ImageReaderOptions()
+            options.camera_model = cameras.model
+            options.camera_params = cameras.params(*sizes[names.index(group[0])])
+            pycolmap.import_images(str(database), str(photos), camera_mode=mode, image_names=group, options=options)
     except (ValueError, RuntimeError) as error:
         raise BadInput(f"COLMAP cannot take the photos in {photos}: {str(error).splitlines()[-1]}") from None
-    return mode
 
 
-def _check_sizes(names: Sequence[str], sizes: Sequence[tuple[int, int]], cameras: CameraOptions) -> None:
-    """Raises BadInput where photos that share a camera, or a focal length, differ in size."""
-    groups = [name.rpartition("/")[0] if cameras.shared == "folder" else "" for name in names]
-    if cameras.shared == "photo" and cameras.focal_px is None:
-        return
-    first: dict[str, int] = {}
-    for row, group in enumerate(groups):
-        other = first.setdefault("" if cameras.focal_px is not None else group, row)
-        if sizes[row] != sizes[other]:
-            (w1, h1), (w2, h2) = sizes[other], sizes[row]
-            raise BadInput(
-                f"{names[other]} is {w1}x{h1} and {names[row]} is {w2}x{h2}: they cannot share one camera; use "
-                "--cameras folder or --cameras photo, without --focal"
-            )
+def _groups(names: Sequence[str], sizes: Sequence[tuple[int, int]], cameras: CameraOptions) -> list[list[str]]:
+    """Photos that are entered together, so that they share a camera: those of one size, and of one folder if asked so."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, size in zip(names, sizes, strict=True):
+        folder = name.rpartition("/")[0] if cameras.shared == "folder" else ""
+        groups.setdefault((folder, *size), []).append(name)
+    return [*groups.values()]
+
+
+def _check_focal(names: Sequence[str], sizes: Sequence[tuple[int, int]], cameras: CameraOptions) -> None:
+    """Raises BadInput where a focal length in pixels is given for photos of several resolutions."""
+    longer = [max(size) for size in sizes]
+    other = next((row for row, side in enumerate(longer) if side != longer[0]), None)
+    if cameras.focal_px is not None and other is not None:
+        (w1, h1), (w2, h2) = sizes[0], sizes[other]
+        raise BadInput(
+            f"{names[0]} is {w1}x{h1} and {names[other]} is {w2}x{h2}: one --focal cannot be right for both; leave it out"
+        )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irploc.errors import BadInput
+from irploc.errors import BadInput, IrplocError
 from irploc.files import write_text
+from irploc.images import decoded_size
 from irploc.mapping.photos import PhotoSet
 from irploc.mapping.selection import Selection, SelectionOptions, select_frames
 from irploc.mapping.video import Measured, VideoFacts, extract_frames, frame_name, measure_frames, video_facts
@@ -22,9 +24,12 @@ _CUT_OFF = 0.95  # of the frames that the header promises
 def photos_of_video(
     video: Path, images: Path, work: Path, options: SelectionOptions, stages: Stages
 ) -> tuple[PhotoSet, float]:
-    """Writes the chosen frames of a video to ``images``, named by their number in the video.
+    """Writes the chosen frames of a video to ``work/images``, named by their number in the video.
 
     What was chosen is kept in ``work``, so that a second call finds it.
+
+    Args:
+        images: where the photos will lie in the end.
 
     Returns:
         the photos, and the share of the frames of all time slots that was left out as blurred.
@@ -32,16 +37,29 @@ def photos_of_video(
     Raises:
         NotFound, BadInput: as ``video_facts``, ``measure_frames`` and ``extract_frames``; a video without motion.
     """
-    record = work / "frames.json"
-    chosen = json.loads(record.read_text()) if record.is_file() else None
-    if chosen is None or not all((images / frame_name(number)).is_file() for number in chosen["numbers"]):
-        chosen = _choose(video, images, options, stages)
+    record, readable = work / "frames.json", work / "images"
+    chosen = _known(record, readable)
+    if chosen is None:
+        chosen = _choose(video, readable, options, stages)
         write_text(record, json.dumps(chosen))
     names = tuple(frame_name(number) for number in chosen["numbers"])
     left_out = tuple(Rejected(frame_name(number), number, reason) for number, reason in chosen["left_out"])
-    photos = PhotoSet(images, names, (video.stem,) * len(names), images, left_out, chosen["words"])
+    times = dict(zip(chosen["numbers"], chosen["times_s"], strict=True))
+    walk = re.sub(r"[\x00-\x1f]", "_", video.stem)
+    photos = PhotoSet(images, names, (walk,) * len(names), readable, names, left_out, chosen["words"], times)
     slots = len(names) + len(left_out)
     return photos, sum(reason == "blurred" for _, reason in chosen["left_out"]) / max(slots, 1)
+
+
+def _known(record: Path, images: Path) -> dict[str, Any] | None:
+    """What an earlier run chose, if its record and all its frames are whole."""
+    try:
+        chosen = json.loads(record.read_text())
+        for number in chosen["numbers"]:
+            decoded_size(images / frame_name(number))
+        return {name: chosen[name] for name in ("numbers", "times_s", "left_out", "words")}
+    except (OSError, ValueError, KeyError, TypeError, IrplocError):
+        return None
 
 
 def _choose(video: Path, images: Path, options: SelectionOptions, stages: Stages) -> dict[str, Any]:
@@ -57,6 +75,7 @@ def _choose(video: Path, images: Path, options: SelectionOptions, stages: Stages
     dropped = [(int(n), reason) for n, reason in zip(selection.candidates, selection.reasons, strict=True) if reason]
     return {
         "numbers": selection.numbers.tolist(),
+        "times_s": measured.times_s[selection.numbers].round(6).tolist(),
         "left_out": dropped,
         "words": _in_words(video, facts, measured, selection, options),
     }

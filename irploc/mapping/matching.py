@@ -17,6 +17,8 @@ from irploc.progress import Progress
 from irploc.pycolmap_safe import import_pycolmap
 
 _CHUNK = 500  # pairs a call, so that progress can be told
+_SAMPLE = 2000  # pairs
+_MOST = 10_000
 _FEWEST_INLIERS = 15  # COLMAP's own limit
 
 
@@ -25,8 +27,9 @@ class MatchingOptions:
     """Which pairs are compared.
 
     Attributes:
-        window: each photo of a walk with so many that follow; without ``similar`` also with those 2, 4, 8 … times as far.
-        similar: each photo with so many of the most similar ones beyond its window: what closes loops.
+        window: each photo of a walk with so many that follow, and with those 2 and 4 times as far (without ``similar`` also
+            8, 16 … times).
+        similar: each photo with so many of the most similar ones from another time: what closes loops.
         exhaustive: up to so many photos, all pairs.
 
     Raises:
@@ -39,22 +42,23 @@ class MatchingOptions:
 
     def __post_init__(self) -> None:
         for name in ("window", "similar", "exhaustive"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"{name} is {getattr(self, name)}, it must be 0 or more")
+            if not 0 <= getattr(self, name) <= _MOST:
+                raise BadInput(f"{name} is {getattr(self, name)}, it must lie in [0, {_MOST}]")
 
     def denser(self) -> MatchingOptions:
         """For a second attempt."""
         return MatchingOptions(2 * self.window, 4 * max(self.similar, 5), max(self.exhaustive, 150))
 
 
-def walk_pairs(count: int, window: int, far: bool = False) -> np.ndarray:
-    """(P, 2) rows i < j of a walk of ``count`` photos: those up to ``window`` apart.
+def walk_pairs(count: int, window: int, doublings: int | None = None) -> np.ndarray:
+    """(P, 2) rows i < j of a walk of ``count`` photos: those up to ``window`` apart, and 2, 4, 8 … times that far, which
+    hold a slow walk together.
 
     Args:
-        far: also those 2, 4, 8 … times that far, which hold a slow walk together where nothing else compares them.
+        doublings: so many of these; None up to the length of the walk.
     """
     steps = [*range(1, window + 1)]
-    while far and window and steps[-1] * 2 < count:
+    while window and steps[-1] * 2 < count and (doublings is None or len(steps) < window + doublings):
         steps.append(steps[-1] * 2)
     pairs = [np.stack([np.arange(count - step), np.arange(step, count)], axis=1) for step in steps if step < count]
     return unique_pairs(np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]))
@@ -119,12 +123,12 @@ class MatchGraph:
     Attributes:
         pairs: (P, 2) rows of the photos that were matched.
         inliers: (P,) verified matches.
-        turned_only: (P,) whether one homography explains the pair: a flat scene, or a camera that only turned.
+        turned_only: share of the matched pairs that one homography explains: a flat scene, or a camera that only turned.
     """
 
     pairs: np.ndarray
     inliers: np.ndarray
-    turned_only: np.ndarray
+    turned_only: float
 
     def components(self, count: int) -> list[np.ndarray]:
         """Rows of the photos that hang together by verified matches, the largest group first."""
@@ -139,20 +143,18 @@ class MatchGraph:
 
 
 def match_graph(database: Path, names: Sequence[str]) -> MatchGraph:
-    """The verified matches between photos."""
+    """The verified matches between photos; what kind they are is looked up for a sample of the pairs."""
     pycolmap = import_pycolmap()
     kinds = pycolmap.TwoViewGeometryConfiguration
     planar = {kinds.PLANAR, kinds.PANORAMIC, kinds.PLANAR_OR_PANORAMIC}
-    with pycolmap.Database.open(str(database)) as opened:
-        row_of_id = {image.image_id: image.name for image in opened.read_all_images()}
-        found = opened.read_two_view_geometries()
     row_of = {name: row for row, name in enumerate(names)}
-    rows, inliers, turned = [], [], []
-    for pair_id, geometry in zip(*found, strict=True):
-        first, second = pycolmap.pair_id_to_image_pair(pair_id)
-        rows.append([row_of[row_of_id[first]], row_of[row_of_id[second]]])
-        inliers.append(len(geometry.inlier_matches))
-        turned.append(geometry.config in planar)
-    return MatchGraph(
-        np.array(rows, dtype=np.int64).reshape(-1, 2), np.array(inliers, dtype=np.int64), np.array(turned, dtype=bool)
-    )
+    with pycolmap.Database.open(str(database)) as opened:
+        row_of_id = {image.image_id: row_of[image.name] for image in opened.read_all_images() if image.name in row_of}
+        pair_ids, inliers = opened.read_two_view_geometry_num_inliers()
+        ids = [pycolmap.pair_id_to_image_pair(pair_id) for pair_id in pair_ids]
+        matched = [pair for pair, count in zip(ids, inliers, strict=True) if count >= _FEWEST_INLIERS]
+        sample = matched[:: max(1, len(matched) // _SAMPLE)]
+        turned = [opened.read_two_view_geometry(*pair).config in planar for pair in sample]
+    rows = [[row_of_id[first], row_of_id[second]] for first, second in ids]
+    share = float(np.mean(turned)) if turned else 0.0
+    return MatchGraph(np.array(rows, dtype=np.int64).reshape(-1, 2), np.array(inliers, dtype=np.int64), share)

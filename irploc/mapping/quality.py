@@ -14,6 +14,8 @@ from irploc.mapping.reconstruct import Model
 _FEW_FEATURES = 300  # of a photo
 _FEW_INLIERS = 40  # between photos that follow one another
 _TURNED = 0.6  # share of pairs that a homography explains
+_ALL_TURNED = 0.95
+_LEAST_BASELINE = 0.3  # of the distance of the points; the kitchen has 1.4, a camera on the spot 0.2 by mistakes alone
 _BLURRED = 0.2  # share of frames
 _GROUP = 0.1  # share of the photos that a group must have to be told
 
@@ -30,6 +32,8 @@ class Quality:
         track_length: photos that see a point, on average.
         models: photos in each model, largest first.
         groups: photos in each group that hangs together by matches, largest first.
+        turned_only: share of the matched pairs that one homography explains.
+        baseline: how far the camera moved, the diagonal of the walk's extent, over the usual distance of the points.
     """
 
     photos: int
@@ -39,11 +43,19 @@ class Quality:
     track_length: float
     models: tuple[int, ...]
     groups: tuple[int, ...]
+    turned_only: float
+    baseline: float
 
     @property
     def share(self) -> float:
         """Registered share of the photos."""
         return self.registered / max(self.photos, 1)
+
+    @property
+    def only_turned(self) -> bool:
+        """Whether the camera turned on the spot, so that the poses mean nothing however well they fit. One who walks along a
+        flat wall has such pairs too, but moves; one who takes a few small steps has some pairs that show depth."""
+        return self.turned_only >= _ALL_TURNED and self.baseline < _LEAST_BASELINE
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -76,10 +88,25 @@ def quality_of(models: Sequence[Model], evidence: Evidence) -> Quality:
     """Of the best model, the first."""
     sizes = tuple(len(model.registered) for model in models)
     groups = tuple(len(rows) for rows in evidence.graph.components(len(evidence.names)))
+    count, turned = len(evidence.names), evidence.graph.turned_only
     if not models:
-        return Quality(len(evidence.names), 0, 0, float("nan"), 0.0, (), groups)
+        return Quality(count, 0, 0, float("nan"), 0.0, (), groups, turned, float("nan"))
     best = models[0]
-    return Quality(len(evidence.names), sizes[0], best.points, best.reprojection_px, best.track_length, sizes, groups)
+    return Quality(
+        count, sizes[0], best.points, best.reprojection_px, best.track_length, sizes, groups, turned, best.baseline
+    )
+
+
+def missing_ranges(names: Sequence[str], registered: Sequence[str], most: int = 4) -> str:
+    """Which photos have no pose, as the longest runs of the walk: ``a to b (7)``, …"""
+    known = np.isin(np.array(names, dtype=object), np.array(registered, dtype=object))
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(np.int8)))
+    runs = sorted(zip(edges[::2], edges[1::2], strict=True), key=lambda run: run[0] - run[1])
+    words = [
+        f"{names[start]} to {names[end - 1]} ({end - start})" if end - start > 1 else names[start]
+        for start, end in sorted(runs[:most])
+    ]
+    return ", ".join(words) + (f", and {len(runs) - most} more" if len(runs) > most else "")
 
 
 def advice(quality: Quality, evidence: Evidence) -> str:
@@ -116,10 +143,7 @@ def _groups(evidence: Evidence) -> str:
 
 
 def _turning(evidence: Evidence) -> str:
-    matched = evidence.graph.inliers > 0
-    if not matched.any():
-        return ""
-    share = float(evidence.graph.turned_only[matched].mean())
+    share = evidence.graph.turned_only
     if share < _TURNED:
         return ""
     return (

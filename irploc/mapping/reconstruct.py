@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.spatial import cKDTree
+
 from irploc.errors import BadInput
 from irploc.mapping.colmap_calls import interruptible
 from irploc.progress import Progress
@@ -48,8 +51,18 @@ class Model:
         """Mean number of photos that see a point."""
         return float(self.reconstruction.compute_mean_track_length())
 
+    @property
+    def baseline(self) -> float:
+        """Diagonal of the extent of the camera centres over the median distance of points to the nearest of them."""
+        centers = np.array([image.projection_center() for image in self.reconstruction.images.values() if image.has_pose])
+        points = np.array([point.xyz for point in self.reconstruction.points3D.values()])
+        if len(centers) < 2 or not len(points):
+            return 0.0
+        distance = float(np.median(cKDTree(centers).query(points)[0]))
+        return float(np.linalg.norm(np.ptp(centers, axis=0)) / max(distance, 1e-12))
 
-def calibrate_focal(database: Path) -> None:
+
+def calibrate_focal(database: Path, seed: int = 0) -> None:
     """Replaces guessed focal lengths by those that fit the fundamental matrices, so that mapping starts well.
 
     A guess stays where the fit gives a length that no usual lens has: the camera hardly moved then.
@@ -61,6 +74,7 @@ def calibrate_focal(database: Path) -> None:
         return
     options = pycolmap.ViewGraphCalibrationOptions()
     options.min_focal_length_ratio, options.max_focal_length_ratio = FOCAL_RATIOS
+    options.random_seed = seed
     interruptible(lambda cancellation_token: pycolmap.calibrate_view_graph(str(database), options), database.parent)
     with pycolmap.Database.open(str(database)) as opened:
         for before in guessed:
@@ -76,30 +90,40 @@ def reconstruct(database: Path, photos: Path, count: int, seed: int, work: Path,
     Args:
         database: with verified matches.
         photos: the folder of the ``count`` photos, for the colours of points.
-        work: a folder; snapshots of an interrupted mapping in it are gone on from.
+        work: a folder of this attempt; models that are there are taken, snapshots of an interrupted mapping gone on from.
         progress: takes a step per registered photo.
 
     Returns:
         an empty list where no two photos give a start.
     """
+    output, finished = work / "models", work / "models.done"
+    if not finished.is_file():
+        _run_mapping(database, photos, count, seed, work, progress)
+        finished.touch()
     pycolmap = import_pycolmap()
-    snapshots = work / "snapshots"
-    options = _options(pycolmap, seed, count, snapshots)
+    folders = [folder for folder in output.glob("*") if (folder / "points3D.bin").is_file()]
+    models = [Model(pycolmap.Reconstruction(str(folder))) for folder in sorted(folders)]
+    return sorted(models, key=lambda model: (-len(model.registered), -model.points))
+
+
+def _run_mapping(database: Path, photos: Path, count: int, seed: int, work: Path, progress: Progress) -> None:
+    """Writes the models to ``work/models``."""
+    pycolmap = import_pycolmap()
+    output, snapshots = work / "models", work / "snapshots"
     start = _latest(snapshots)
     bar = _Registered(progress, count)
     if start is not None:
         bar.step(pycolmap.Reconstruction(str(start)).num_reg_images())
-    output = work / "models"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     snapshots.mkdir(exist_ok=True)
-    found = interruptible(
+    interruptible(
         partial(
             pycolmap.incremental_mapping,
             str(database),
             str(photos),
             str(output),
-            options=options,
+            options=_options(pycolmap, seed, count, snapshots),
             input_path=str(start) if start is not None else "",
             initial_image_pair_callback=bar.restart,
             next_image_callback=bar.step,
@@ -107,8 +131,6 @@ def reconstruct(database: Path, photos: Path, count: int, seed: int, work: Path,
         work,
     )
     shutil.rmtree(snapshots, ignore_errors=True)
-    models = [Model(reconstruction) for reconstruction in found.values()]
-    return sorted(models, key=lambda model: (-len(model.registered), -model.points))
 
 
 class _Registered:
@@ -139,7 +161,7 @@ def _options(pycolmap: Any, seed: int, count: int, snapshots: Path) -> Any:
     """COLMAP's defaults, with adjustments that stop when they gain nothing any more, and global ones at every 40 % more
     photos or points instead of 10 %: on 194 frames of the kitchen 15 s instead of 52 s, at the same accuracy."""
     options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = seed
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
     options.ba_global_frames_ratio = options.ba_global_points_ratio = 1.4
     options.ba_global_max_refinements = options.ba_local_max_refinements = 1
     options.ba_global_function_tolerance = options.ba_local_function_tolerance = 1e-5
@@ -162,12 +184,15 @@ def save_model(model: Model, folder: Path) -> None:
     Raises:
         BadInput: when they cannot be written.
     """
-    temporary = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
     try:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         model.reconstruction.write_binary(str(temporary))
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.replace(old)
         temporary.replace(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except (OSError, RuntimeError) as error:
         raise BadInput(f"cannot write the sparse model to {folder}: {error}") from None

@@ -10,6 +10,7 @@ from scipy import ndimage
 from irploc.errors import BadInput
 from irploc.mapping.video import Measured
 
+_MOST_FPS = 1000
 _NEIGHBOURS = 31  # chosen frames that a frame's sharpness is compared with
 
 
@@ -31,8 +32,8 @@ class SelectionOptions:
     least_motion: float = 0.002
 
     def __post_init__(self) -> None:
-        if not 0 < self.fps < float("inf"):
-            raise BadInput(f"fps is {self.fps}, it must be positive")
+        if not 0 < self.fps <= _MOST_FPS:
+            raise BadInput(f"fps is {self.fps}, it must be positive and at most {_MOST_FPS}")
         for name in ("least_sharpness", "least_motion"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must lie in [0, 1)")

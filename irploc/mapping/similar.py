@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
+from irploc.errors import BadInput, Mismatch
 from irploc.geometry.poses import Poses
 from irploc.mapping.photos import PhotoSet
 from irploc.pairs.candidates import unique_pairs
@@ -18,6 +19,8 @@ from irploc.retrieval.store import EmbeddingStore
 from irploc.scene import Frames, Scene
 
 _SIDE = 320  # pixels: enough to recognise a place
+_REACH = 3  # windows of the own walk that are no other time
+_LOOKED_AT = 20  # hits for each that is wanted
 
 
 def similar_pairs(
@@ -45,14 +48,25 @@ def similar_pairs(
     """
     encoder = embedding_encoder(encoder_name, device)
     scene = _unposed(photos)
-    embed_scene(scene, store.parent, store, encoder, EmbedOptions(augmentations=0, max_side=_SIDE, seed=seed), quiet, say)
+    options = EmbedOptions(augmentations=0, max_side=_SIDE, seed=seed)
+    try:
+        embed_scene(scene, store.parent, store, encoder, options, quiet, say)
+    except (BadInput, Mismatch):
+        if not store.is_file():
+            raise
+        store.unlink()  # damaged, or of an encoder that has changed: it is ours and quickly made again
+        embed_scene(scene, store.parent, store, embedding_encoder(encoder_name, device), options, quiet, say)
     with EmbeddingStore.open(store) as opened:
         index = build_index(opened)
-    return pairs_beyond(index.search(index.vectors, min(k + 2 * window + 1, len(photos)))[0], photos.sequences, k, window)
+    count = min(_LOOKED_AT * k + 2 * _REACH * window + 1, len(photos))
+    return pairs_beyond(index.search(index.vectors, count)[0], photos.sequences, k, window)
 
 
 def pairs_beyond(hits: np.ndarray, walks: Sequence[str], k: int, window: int) -> np.ndarray:
-    """(P, 2) rows i < j: each of N photos with the first k of its (N, K) hits that are no neighbours in its walk.
+    """(P, 2) rows i < j: each of N photos with k of its (N, K) hits that show the place from another time.
+
+    In a slow walk the most similar photos are those just taken. What lies within three windows in the same walk is left
+    out, and of photos that follow one another only one in half a window is taken, so that k of them reach farther.
 
     Args:
         hits: rows, most similar first, the photo itself among them.
@@ -62,10 +76,17 @@ def pairs_beyond(hits: np.ndarray, walks: Sequence[str], k: int, window: int) ->
     rank = np.zeros(len(walks), dtype=np.int64)
     for walk in range(len(names)):
         rank[number == walk] = np.arange(int((number == walk).sum()))
-    own = np.arange(len(walks))[:, None]
-    beyond = (number[hits] != number[own]) | (np.abs(rank[hits] - rank[own]) > window)
-    first_k = beyond & (hits != own) & (np.cumsum(beyond, axis=1) <= k)
-    return unique_pairs(np.stack([np.broadcast_to(own, hits.shape)[first_k], hits[first_k]], axis=1))
+    place = rank + number * (len(walks) + _REACH * window + 1)  # far apart for photos of different walks
+    found: list[tuple[int, int]] = []
+    for row, candidates in enumerate(hits):
+        taken: list[int] = []
+        for hit in candidates[np.abs(place[candidates] - place[row]) > _REACH * window]:
+            if len(taken) == k:
+                break
+            if hit != row and all(abs(place[hit] - place[other]) > window // 2 for other in taken):
+                taken.append(int(hit))
+        found.extend((row, other) for other in taken)
+    return unique_pairs(np.array(found, dtype=np.int64).reshape(-1, 2))
 
 
 def embedding_encoder(name: str, device: str) -> Encoder:
@@ -77,8 +98,8 @@ def _unposed(photos: PhotoSet) -> Scene:
     """A scene whose poses mean nothing: embedding and retrieval look at photos alone."""
     count = len(photos)
     poses = Poses(np.zeros((count, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)))
-    images = tuple((photos.readable / name).absolute() for name in photos.names)
+    images = tuple((photos.readable / file).absolute() for file in photos.files)
     frames = Frames(
-        images, photos.names, np.array(photos.sequences), np.arange(count), np.full(count, "train"), ("",) * count, poses
+        images, photos.files, np.array(photos.sequences), np.arange(count), np.full(count, "train"), ("",) * count, poses
     )
     return Scene("photos", photos.readable.absolute(), frames, ground_truth="none", source="photos", units="none")

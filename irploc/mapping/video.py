@@ -74,7 +74,7 @@ def video_facts(video: Path) -> VideoFacts:
     if not video.is_file():
         raise NotFound(f"no video {video}")
     try:
-        reader = _imageio_ffmpeg().read_frames(str(video))
+        reader = _imageio_ffmpeg().read_frames(str(video.absolute()))
         meta = next(reader)
         reader.close()
     except (OSError, RuntimeError, StopIteration, KeyError, IndexError, ValueError):
@@ -102,7 +102,19 @@ def measure_frames(video: Path, facts: VideoFacts, progress: Progress | None = N
     filters = f"scale={width}:{height}:flags=area,format=gray,showinfo"
     sharpness, thumbnails = [], []
     with tempfile.TemporaryFile() as said:
-        command = ["-i", str(video), "-map", "0:v:0", "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
+        command = [
+            "-i",
+            str(video.absolute()),
+            "-map",
+            "0:v:0",
+            "-vf",
+            filters,
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "rawvideo",
+            "pipe:1",
+        ]
         with _ffmpeg(command, said) as process:
             assert process.stdout is not None
             while len(content := process.stdout.read(width * height)) == width * height:
@@ -145,11 +157,11 @@ def _extract(video: Path, numbers: list[int], folder: Path, progress: Progress) 
     """The files that ffmpeg wrote whole, in order."""
     script = folder / "filters.txt"
     script.write_text(f"select='{_chosen(numbers)}',{_SQUARE}")
-    command = ["-i", str(video), "-map", "0:v:0", "-/filter:v", str(script), "-fps_mode", "passthrough"]
-    command += ["-q:v", str(_QUALITY), "-qmin", "1", "-progress", "pipe:1", "-f", "image2", str(folder / "%08d.jpg")]
+    command = ["-i", str(video.absolute()), "-map", "0:v:0", "-/filter:v", script.name, "-fps_mode", "passthrough"]
+    command += ["-q:v", str(_QUALITY), "-qmin", "1", "-progress", "pipe:1", "-f", "image2", "%08d.jpg"]
     done = 0
     with tempfile.TemporaryFile() as said:
-        with _ffmpeg(command, said) as process:
+        with _ffmpeg(command, said, folder) as process:  # a % in the folder's name would be taken for a number's place
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith(b"frame="):
@@ -174,10 +186,10 @@ def _chosen(numbers: list[int]) -> str:
 
 
 @contextmanager
-def _ffmpeg(arguments: list[str], said: Any) -> Iterator[subprocess.Popen[bytes]]:
+def _ffmpeg(arguments: list[str], said: Any, folder: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A running ffmpeg that is gone when the block ends, however it ends; a terminal's Ctrl-C reaches us alone."""
     command = [_imageio_ffmpeg().get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-nostats", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd=folder, start_new_session=True)
     try:
         yield process
         process.wait()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +15,24 @@ import pytest
 from irploc.errors import BadInput, NotFound
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.geometry.similarity import Similarity
-from irploc.mapping.build import BuildOptions, BuiltMap, build_map
+from irploc.mapping.build import BuildOptions, BuiltMap
+from irploc.mapping.build import build_map as building
 from irploc.mapping.features import CameraOptions
 from irploc.mapping.matching import MatchingOptions
-from irploc.mapping.result import block_size_for, save_map
-from irploc.progress import Progress, Silent, Stages
+from irploc.mapping.result import assemble, block_size_for
+from irploc.progress import Progress, Silent, Stages, silent_stages
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.scene import Frames, Scene
 from irploc.splits import by_blocks
 from irploc.synthetic import PlaceOptions, write_place
 
 COUNT = 9
+
+
+def build_map(source: Path, out: Path, options: BuildOptions, stages: Stages = silent_stages, **more: Any) -> BuiltMap:
+    """All stages, and the work stays."""
+    with building(source, out, options, stages, **more) as built:
+        return built
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +79,8 @@ def test_a_walk_becomes_a_scene_with_the_true_poses_up_to_a_similarity(
     built: tuple[BuiltMap, Path], rendered: Scene, photos: Path
 ) -> None:
     made, out = built
-    scene = save_map(made, out, "room", lambda frames: by_blocks(frames, block_size_for(frames)), {"fps": 6})
+    scene = assemble(made, out, "room", lambda frames: by_blocks(frames, block_size_for(frames)), {"fps": 6})
+    scene.save(out)
     again = Scene.load(out)
     assert len(again.frames) == COUNT
     assert again.image_root == photos
@@ -182,10 +191,64 @@ def test_too_few_photos_photos_of_two_sizes_and_other_wrong_input_are_refused(ph
         shutil.copy(path, few)
     with Image.open(names[7]) as image:
         image.resize((160, 120)).save(few / "small.jpg")
-    with pytest.raises(BadInput, match=r"small\.jpg is 160x120: they cannot share one camera; use --cameras folder"):
-        build_map(few, tmp_path / "out", BuildOptions())
-    with pytest.raises(BadInput, match=r"--cameras folder or --cameras photo"):
-        build_map(few, tmp_path / "out", BuildOptions(cameras=CameraOptions(shared="photo", focal_px=300.0)))
+    with pytest.raises(BadInput, match=r"small\.jpg is 160x120: one --focal cannot be right for both; leave it out"):
+        build_map(few, tmp_path / "out", BuildOptions(cameras=CameraOptions(focal_px=300.0)))
+
+
+def test_photos_of_two_sizes_have_a_camera_each_however_often_interrupted(
+    photos: Path, rendered: Scene, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, path in enumerate(sorted(photos.iterdir())):
+        with Image.open(path) as image:
+            turned = image.transpose(Image.Transpose.ROTATE_90) if number % 2 else image
+            turned.save(folder / path.name, quality=95)
+    known = BuildOptions(cameras=CameraOptions(focal_px=next(iter(rendered.cameras.values())).focal_px[0]))
+    with pytest.raises(KeyboardInterrupt):
+        build_map(folder, tmp_path / "out", known, interrupted_in("features"))
+    made = build_map(folder, tmp_path / "out", known)
+    assert made.quality.registered == COUNT
+    sizes = sorted((camera.width, camera.height) for camera in made.model.reconstruction.cameras.values())
+    assert sizes == [(240, 320), (320, 240)]
+
+
+def test_the_same_seed_gives_the_same_map(photos: Path, built: tuple[BuiltMap, Path], tmp_path: Path) -> None:
+    again = build_map(photos, tmp_path, BuildOptions())
+    assert again.quality == built[0].quality
+
+
+def test_a_camera_that_only_turned_makes_no_map(rendered: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    _turned_views(rendered.frames.images[0], folder)
+    with pytest.raises(
+        BadInput, match=r"(the camera moved by only 0\.\d+ of the distance|could be registered).*only turned"
+    ):
+        build_map(folder, tmp_path / "out", BuildOptions())
+
+
+def _turned_views(photo: Path, folder: Path, count: int = 10) -> None:
+    """What a camera that turns about its centre sees of a picture on a sphere around it."""
+    from PIL import Image
+    from scipy.ndimage import map_coordinates
+    from scipy.spatial.transform import Rotation
+
+    with Image.open(photo) as image:
+        grey = np.asarray(image.convert("L").resize((960, 720))).astype(np.float32)
+    u, v = np.meshgrid(np.arange(320) - 159.5, np.arange(240) - 119.5)
+    rays = np.stack([u / 300, v / 300, np.ones_like(u)], axis=-1)
+    for number in range(count):
+        seen = Rotation.from_euler("yx", [-18 + 36 * number / (count - 1), 4 * np.sin(number)], degrees=True).apply(
+            rays.reshape(-1, 3)
+        )
+        longitude, latitude = np.arctan2(seen[:, 0], seen[:, 2]), np.arcsin(seen[:, 1] / np.linalg.norm(seen, axis=1))
+        pixels = map_coordinates(grey, [360 + 500 * latitude, 480 + 500 * longitude], order=1, mode="reflect")
+        Image.fromarray(pixels.reshape(240, 320).clip(0, 255).astype(np.uint8)).convert("RGB").save(
+            folder / f"{number:03d}.jpg", quality=95
+        )
 
 
 @pytest.mark.parametrize("wrong", [{"min_registered": 1.5}, {"max_features": 10}, {"max_side": 10}])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from irploc.errors import BadInput
-from irploc.mapping.photos import crops_of, photos_of_folder
+from irploc.mapping.photos import crops_of, named, photos_of_folder
 from irploc.progress import Silent
 
 ORIENTATION, FOCAL_35 = 0x0112, 0xA405
@@ -49,14 +49,14 @@ def test_turned_photos_get_upright_copies_with_their_focal_length(tmp_path: Path
     found = photos_of_folder(tmp_path / "walk", tmp_path / "work", Silent())
     assert found.root == tmp_path / "walk"
     assert {path: path.read_bytes() for path in (tmp_path / "walk").iterdir()} == before
-    with Image.open(found.readable / "turned.jpg") as upright:
+    with Image.open(found.readable / found.files[found.names.index("turned.jpg")]) as upright:
         assert upright.size == (30, 40)
         assert upright.getexif().get(ORIENTATION, 1) == 1
         assert upright.getexif().get_ifd(0x8769)[FOCAL_35] == 28
         pixels = np.asarray(upright)
     assert pixels[:18, 17:].min() > 200  # the stored upper left is the upright upper right
     assert pixels[22:].max() < 50
-    assert (found.readable / "plain.jpg").read_bytes() == before[tmp_path / "walk/plain.jpg"]
+    assert (found.readable / found.files[found.names.index("plain.jpg")]).read_bytes() == before[tmp_path / "walk/plain.jpg"]
 
 
 def test_what_cannot_be_read_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -92,5 +92,23 @@ def test_crops_are_the_centre_at_seven_eighths(tmp_path: Path) -> None:
 
 
 def test_tiny_crops_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="crops of 8 pixels are too small"):
+    with pytest.raises(BadInput, match="crops of 8 pixels are not possible"):
         crops_of([], [], tmp_path, 8, Silent())
+
+
+def test_numbers_without_zeros_in_front_sort_as_they_were_taken(tmp_path: Path) -> None:
+    for name in ("IMG_10.jpg", "IMG_9.jpg", "b/IMG_2.jpg", "IMG_100.jpg", "b/IMG_11.jpg"):
+        save(tmp_path / name)
+    found = photos_of_folder(tmp_path, tmp_path / "work", Silent())
+    assert found.names == ("IMG_9.jpg", "IMG_10.jpg", "IMG_100.jpg", "b/IMG_2.jpg", "b/IMG_11.jpg")
+
+
+def test_names_that_colmap_cannot_list_get_others(tmp_path: Path) -> None:
+    for name in ("my walk/WhatsApp Image (1).jpg", "my walk/#2.jpg", "plain.jpg"):
+        save(tmp_path / name)
+    found = photos_of_folder(tmp_path, tmp_path / ".work", Silent())
+    assert set(found.names) == {"my walk/WhatsApp Image (1).jpg", "my walk/#2.jpg", "plain.jpg"}
+    assert all(" " not in file and "#" not in file for file in found.files)
+    for name, file in zip(found.names, found.files, strict=True):
+        assert (found.readable / file).read_bytes() == (tmp_path / name).read_bytes()
+    assert named(found, found.files[1:]) == found.names[1:]

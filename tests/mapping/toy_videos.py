@@ -53,4 +53,4 @@ def measured(sharpness: Sequence[float], fps: float = 30.0, moving: bool = True)
 def graph_of(pairs: Sequence[tuple[int, int]], inliers: int = 100, turned: bool = False) -> MatchGraph:
     """All pairs with the same number of matches."""
     count = len(pairs)
-    return MatchGraph(np.array(pairs).reshape(-1, 2), np.full(count, inliers), np.full(count, turned))
+    return MatchGraph(np.array(pairs).reshape(-1, 2), np.full(count, inliers), float(turned))
