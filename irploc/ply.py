@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +28,7 @@ _KINDS = {
 _TYPES = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 _ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 _COLORS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+_MOVED = ("x", "y", "z", "nx", "ny", "nz")
 _MAX_HEADER_LINES = 1000
 
 
@@ -50,6 +53,69 @@ def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             return _columns(_vertices(stream, order, elements, path), path)
     except FileNotFoundError:
         raise NotFound(f"no point cloud {path}") from None
+
+
+def move_ply(
+    path: Path, target: Path, move: Callable[[np.ndarray], np.ndarray], turn: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Writes the file again with its vertices moved; colours, other columns and other elements stay as they are.
+
+    The coordinates are written as doubles, so that moving back gives those of before. The caller writes the target whole or
+    not at all.
+
+    Args:
+        move: (M, 3) float64 coordinates -> the new ones.
+        turn: the same for directions: the normals, where there are some.
+
+    Raises:
+        NotFound, BadInput: as ``read_ply``. OSError: when the target cannot be written.
+    """
+    with path.open("rb") if path.is_file() else _no_cloud(path) as stream, target.open("wb") as out:
+        order, elements = _read_header(stream, path)
+        head = stream.tell()
+        rows = _vertices(stream, order, elements, path)
+        after = stream.tell()
+        if elements[0].name != "vertex":
+            raise BadInput(f"{path}: its first element is {elements[0].name}, expected the vertices")
+        _columns(rows, path)
+        moved = rows.astype([(name, _wide(name, kind)) for name, (kind, *_) in (rows.dtype.fields or {}).items()])
+        for axes, change in ((("x", "y", "z"), move), (("nx", "ny", "nz"), turn)):
+            names = {name.partition(":")[2]: name for name in moved.dtype.names or ()}
+            if all(axis in names for axis in axes):
+                new = change(np.stack([moved[names[axis]] for axis in axes], axis=1).astype(np.float64))
+                for column, axis in enumerate(axes):
+                    moved[names[axis]] = new[:, column]
+        stream.seek(0)
+        out.write(_wide_header(stream.read(head)))
+        out.write(_text(moved) if order == "=" else moved.tobytes())
+        stream.seek(after)
+        shutil.copyfileobj(stream, out)
+
+
+def _no_cloud(path: Path) -> BinaryIO:
+    raise NotFound(f"no point cloud {path}")
+
+
+def _wide(name: str, kind: np.dtype) -> np.dtype:
+    """Double for coordinates and normals, else as it is."""
+    is_moved = name.partition(":")[2] in _MOVED
+    return np.dtype(np.float64).newbyteorder(kind.byteorder) if is_moved else kind
+
+
+def _wide_header(head: bytes) -> bytes:
+    """The header with the coordinates and normals of its first element, the vertices, as doubles."""
+    lines, elements = [], 0
+    for line in head.splitlines(keepends=True):
+        words = line.split()
+        elements += words[:1] == [b"element"]
+        if elements == 1 and words[:1] == [b"property"] and words[-1].decode("latin-1") in _MOVED:
+            line = line.replace(words[1], b"double", 1)
+        lines.append(line)
+    return b"".join(lines)
+
+
+def _text(rows: np.ndarray) -> bytes:
+    return "".join(" ".join(map(repr, row)) + "\n" for row in rows.tolist()).encode()
 
 
 def _read_header(stream: BinaryIO, path: Path) -> tuple[str, list[_Element]]:

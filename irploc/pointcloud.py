@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_gradient_magnitude
@@ -18,6 +19,7 @@ from irploc.pycolmap_safe import import_pycolmap
 from irploc.scene import Scene
 
 MODEL_FILES = ("cameras", "images", "points3D")
+_RECORD_BYTES = {"cameras": 48, "images": 73, "points3D": 51}  # at least, in a binary file
 _CHECKED_FRAMES, _CHECKED_POINTS = 40, 4000
 _FEWEST_POINTS = 20
 _CANDIDATES = 12  # points on edges are the best of so many times more
@@ -251,11 +253,30 @@ def _model_folder(path: Path) -> Path:
     raise NotFound(f"no COLMAP model in {path}: expected cameras, images and points3D as .bin or .txt")
 
 
-def _model_points(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_model(folder: Path) -> Any:
+    """A COLMAP model, pycolmap's ``Reconstruction``.
+
+    Binary files that promise more than they hold are refused beforehand: pycolmap would ask for any amount of memory.
+
+    Raises:
+        BadInput: when it is damaged.
+    """
+    for part, least in _RECORD_BYTES.items():
+        path = folder / f"{part}.bin"
+        if path.is_file():
+            with path.open("rb") as stream:
+                count = int.from_bytes(stream.read(8), "little")
+            if path.stat().st_size < 8 + count * least:
+                raise BadInput(f"{folder} is not a readable COLMAP model: {path.name} is cut off or damaged")
     try:
-        model = import_pycolmap().Reconstruction(str(folder))
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise BadInput(f"{folder} is not a readable COLMAP model: {str(error).splitlines()[-1]}") from None
+        return import_pycolmap().Reconstruction(str(folder))
+    except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+        words = (str(error).splitlines() or ["it is damaged"])[-1]
+        raise BadInput(f"{folder} is not a readable COLMAP model: {words}") from None
+
+
+def _model_points(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    model = read_model(folder)
     numbered = [point for _, point in sorted(model.points3D.items())]
     points = np.array([point.xyz for point in numbered], dtype=np.float64).reshape(-1, 3)
     return points, np.array([point.color for point in numbered], dtype=np.uint8).reshape(-1, 3)

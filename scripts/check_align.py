@@ -5,9 +5,8 @@
 SCENE is a scene of the photos or video of seq-01, in any frame and scale; the ``index`` of its photos is the frame number.
 Clicks are points of the depth maps, projected by the true poses into three photos of the scene from directions well apart,
 where their depth maps see them too, with noise of one pixel. The true poses were made without lens distortion, but the
-photos have some (every mapping finds the same); so the pixels are those that the scene's lens gives, and in the middle of
-the photos. With ``--lens truth`` they are the pixels without distortion. Every figure is of many draws of such clicks.
-Nothing is written.
+photos have some (every mapping finds the same); so the pixels are once those that the scene's lens gives, and once those
+without distortion, both in the middle of the photos. Every figure is of many draws of such clicks. Nothing is written.
 
 Level surfaces are found in the depth maps by themselves: normals of neighbouring pixels that point up on the whole, the most
 frequent direction of these, the layers of points with that normal, and a plane through each.
@@ -27,6 +26,7 @@ from irploc.errors import IrplocError
 from irploc.geometry import rotations
 from irploc.geometry.cameras import cam_from_world, world_from_cam
 from irploc.geometry.poses import pose_errors
+from irploc.geometry.similarity import Similarity
 from irploc.mapping.align import AlignOptions, align_scene
 from irploc.mapping.align_estimate import fit_closed_form
 from irploc.mapping.known_distances import Distance
@@ -36,6 +36,7 @@ from irploc.readers import READERS, ReadOptions
 from irploc.scene import Scene
 
 CLICK_PX = 1.0
+LENSES = ("scene", "truth")
 PHOTOS_PER_POINT = 3
 BORDER_PX = 120.0
 CHOICES = 20
@@ -96,8 +97,7 @@ class Clicked:
 
 def clickable(truth: Truth, count: int, seed: int) -> Clicked:
     """Points that at least three photos see from places well apart."""
-    generator = np.random.default_rng(seed)
-    frames = truth.scene.frames
+    generator, frames = np.random.default_rng(seed), truth.scene.frames
     points, rows_of, pixels_of = [], [], []
     measured = np.array(sorted(truth.depths))
     every = measured[np.unique(np.linspace(0, len(measured) - 1, MOST_PHOTOS).round().astype(int))].tolist()
@@ -271,11 +271,8 @@ def _plane(points: np.ndarray, up: np.ndarray, height: float) -> tuple[np.ndarra
 
 def check_upright(scene: Scene, folder: Path, truth: Truth) -> None:
     """Prints the angle between z and the depth maps' level surfaces, and the height of z = 0 above their floor."""
-    to_truth = fit_closed_form(scene.frames.poses.centers_m, truth.scene.frames.poses.centers_m)
-    if to_truth is None:
-        raise SystemExit("the cameras of the scene do not determine its frame")
-    levels = levels_of_depth(truth)
-    found = align_scene(scene, folder, AlignOptions(upright=True))
+    to_truth = _to_truth(scene, truth)
+    levels, found = levels_of_depth(truth), align_scene(scene, folder, AlignOptions(upright=True))
     truth_from_upright = to_truth.compose(found.similarity.inverse())
     up = rotations.rotate(truth_from_upright.rotation_wxyz, [0.0, 0.0, 1.0])
     below = truth_from_upright.apply(found.similarity.apply(scene.frames.poses.centers_m) * [1.0, 1.0, 0.0])
@@ -293,16 +290,38 @@ def _angle(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, other)), one @ other)))
 
 
-def _line(title: str, errors: list[float], refused: int, unit: str) -> None:
+def line(title: str, errors: list[float], refused: int, unit: str) -> str:
     """All errors are shares or metres, and 1 % or 1 cm is what is asked for."""
     if not errors:
-        print(f"{title}: all {refused} draws refused")
-        return
+        return f"{title}: no draws left, {refused} refused"
     values = 100 * np.array(errors)
-    print(
+    return (
         f"{title}: median {np.median(values):.2f} {unit}, worst {values.max():.2f}, {np.mean(values <= 1):.0%} within "
         f"1 {unit} ({len(errors)} draws, {refused} refused)"
     )
+
+
+def check_lens(scene: Scene, folder: Path, dataset: Path, lens: str, points: int, draws: int) -> Truth:
+    """Prints what distances and points give, with clicks through one lens."""
+    truth = Truth.read(dataset, scene, lens)
+    scale = _to_truth(scene, truth).scale
+    clicked = clickable(truth, points, seed=0)
+    print(f"clicks through the lens of the {'scene' if lens == 'scene' else 'truth, without distortion'}:")
+    for count, most_uncertain in ((1, np.inf), (1, 0.005), (3, np.inf)):
+        result = check_scale(scene, folder, clicked, scale, count, draws, most_uncertain)
+        told = f", called sure to {most_uncertain:.1%}" if np.isfinite(most_uncertain) else ""
+        print(line(f"  scale from distances of {SHORTEST_M:g} m or more, {count} at once{told}", *result, "%"))
+    for count in (3, 5):
+        result = check_points(scene, folder, clicked, truth, count, draws)
+        print(line(f"  {count} points, median camera error", *result, "cm"))
+    return truth
+
+
+def _to_truth(scene: Scene, truth: Truth) -> Similarity:
+    found = fit_closed_form(scene.frames.poses.centers_m, truth.scene.frames.poses.centers_m)
+    if found is None:
+        raise SystemExit("the cameras of the scene do not determine its frame")
+    return found
 
 
 def main() -> None:
@@ -311,26 +330,18 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help="7-Scenes folder with pgt_sfm.txt, photos and depth maps")
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--points", type=int, default=40, help="points to draw from")
-    parser.add_argument("--lens", choices=["scene", "truth"], default="scene", help="which camera puts points into photos")
+    parser.add_argument("--lens", choices=LENSES, help="one of the two cameras alone")
     arguments = parser.parse_args()
     scene = Scene.load(arguments.scene)
-    truth = Truth.read(arguments.dataset, scene, arguments.lens)
-    to_truth = fit_closed_form(scene.frames.poses.centers_m, truth.scene.frames.poses.centers_m)
-    if to_truth is None:
-        raise SystemExit("the cameras of the scene do not determine its frame")
+    truth = Truth.read(arguments.dataset, scene, "truth")
+    to_truth = _to_truth(scene, truth)
     errors = pose_errors(to_truth.apply_to_poses(scene.frames.poses), truth.scene.frames.poses)
     print(
         f"{scene.name}: {len(scene.frames)} photos; all cameras aligned to the truth: scale {to_truth.scale:.6f}, median "
         f"error {1000 * np.median(errors[0]):.1f} mm, {np.median(errors[1]):.2f} deg"
     )
-    clicked = clickable(truth, arguments.points, seed=0)
-    for count, most_uncertain in ((1, np.inf), (1, 0.005), (3, np.inf)):
-        result = check_scale(scene, arguments.scene, clicked, to_truth.scale, count, arguments.draws, most_uncertain)
-        told = f" that are called sure to {most_uncertain:.1%}" if np.isfinite(most_uncertain) else ""
-        _line(f"scale from {count} distance{'s' if count > 1 else ''} of {SHORTEST_M:g} m or more{told}", *result, "%")
-    for count in (3, 5):
-        result = check_points(scene, arguments.scene, clicked, truth, count, arguments.draws)
-        _line(f"{count} points, median camera error", *result, "cm")
+    for lens in [arguments.lens] if arguments.lens else LENSES:
+        truth = check_lens(scene, arguments.scene, arguments.dataset, lens, arguments.points, arguments.draws)
     check_upright(scene, arguments.scene, truth)
 
 

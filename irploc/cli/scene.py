@@ -1,4 +1,4 @@
-"""`irploc scene import`, `export` and `info`; `build` and `align` have modules of their own."""
+"""`irploc scene import`, `export` and `info`; `build`, `align` and `split` have modules of their own."""
 
 from __future__ import annotations
 
@@ -12,19 +12,13 @@ import click
 from irploc.cli.common import FILE, FOLDER, PATH, note, workspace_of
 from irploc.cli.scene_align import align_scene
 from irploc.cli.scene_build import build_scene
+from irploc.cli.scene_split import chosen_split, split_options, split_scene, splits_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from irploc.readers import Imported
     from irploc.scene import Scene
-
-_SPLIT_OPTIONS = {
-    "blocks": ("block_size",),
-    "modulo": ("modulo",),
-    "sequence": ("test_sequences",),
-    "fraction": ("test_fraction", "seed"),
-}
 
 
 @click.group()
@@ -44,14 +38,8 @@ def scene() -> None:
 )
 @click.option("--train-list", type=FILE, help="Names of the mapping photos, one a line; the others test.")
 @click.option("--test-list", type=FILE, help="Names of the test photos, one a line; the others map.")
-@click.option(
-    "--split", "split_kind", help="blocks, modulo, sequence or fraction.  [default: the dataset's own, else all map]"
-)
-@click.option("--block-size", type=int, help="Frames a block, with --split blocks.  [default: 100]")
-@click.option("--modulo", type=int, help="N of --split modulo.  [default: 3]")
-@click.option("--test-sequences", help="Comma-separated, with --split sequence.  [default: the last]")
-@click.option("--test-fraction", type=float, help="With --split fraction.  [default: 0.2]")
-@click.option("--seed", type=int, help="With --split fraction.  [default: 0]")
+@split_options("default: the dataset's own, else all map", "100")
+@click.option("--metric", is_flag=True, help="The poses of a colmap or nerfstudio source are in metres.")
 @click.option("--force", is_flag=True, help="Overwrite a scene that is there.")
 def import_scene(
     format_name: str,
@@ -61,6 +49,7 @@ def import_scene(
     images: Path | None,
     ground_truth: Path | None,
     convention: str,
+    metric: bool,
     force: bool,
     **splitting: Any,
 ) -> None:
@@ -79,7 +68,9 @@ def import_scene(
     if (out / "scene.toml").exists() and not force:
         raise BadInput(f"{out} holds a scene already: choose another --out, or give --force to overwrite it")
     imported = reader(path, ReadOptions(ground_truth, images, convention))
-    imported = _split(imported, **splitting)
+    if metric and imported.units == "metres":
+        raise BadInput(f"--metric is not for {format_name}, whose poses are metres already: leave it out")
+    imported = _split(replace(imported, units="metres") if metric else imported, **splitting)
     made = Scene(
         name=name or out.absolute().name,
         image_root=absolute(imported.image_root),
@@ -97,38 +88,25 @@ def import_scene(
     if made.rejected:
         first = made.rejected[0]
         note(f"{len(made.rejected)} images rejected; first: {first.image}: {first.reason} (all in {out / 'rejected.csv'})")
+    missing = [image for image in made.frames.images if not image.is_file()]
+    if missing:
+        note(f"{len(missing)} of {len(made.frames)} photos are missing; first: {missing[0]}; --images says where they are")
     if not (made.frames.splits == "test").any():
-        note("no test images: all map the place; to measure methods, hold some back with --split blocks, for example")
+        note("no test images: all map the place; to measure methods, hold some back with 'irploc scene split'")
 
 
 def _split(
     imported: Imported,
     train_list: Path | None,
     test_list: Path | None,
-    split_kind: str | None,
-    test_sequences: str | None,
-    **numbers: Any,
+    **splitting: Any,
 ) -> Imported:
     """The frames split as asked; by the dataset itself when nothing is asked."""
-    from irploc import splits
-    from irploc.errors import BadInput
     from irploc.readers.lists import split_by_lists
     from irploc.scene import Rejected
 
     frames = imported.frames
-    given = {name: value for name, value in numbers.items() if value is not None}
-    if test_sequences:
-        given["test_sequences"] = [name.strip() for name in test_sequences.split(",")]
-    if (train_list or test_list) and split_kind:
-        raise BadInput("give either --split or lists, not both")
-    if split_kind is not None and split_kind not in _SPLIT_OPTIONS:
-        raise BadInput(f"unknown --split {split_kind!r}, choose one of {', '.join(_SPLIT_OPTIONS)}")
-    for name in given:
-        kind = next(kind for kind, names in _SPLIT_OPTIONS.items() if name in names)
-        if split_kind is None and not (train_list or test_list):
-            split_kind = kind  # --block-size 30 alone can mean one thing only
-        if kind != split_kind:
-            raise BadInput(f"--{name.replace('_', '-')} goes with --split {kind}")
+    kind, given = chosen_split(lists=bool(train_list or test_list), **splitting)
     if train_list or test_list:
         listed = split_by_lists(frames, train_list, test_list)
         left_out = [
@@ -138,9 +116,9 @@ def _split(
         ]
         chosen = replace(frames, splits=listed.splits)[listed.listed]
         return replace(imported, frames=chosen, rejected=(*imported.rejected, *left_out))
-    if split_kind is None:
+    if kind is None:
         return imported
-    return replace(imported, frames=replace(frames, splits=getattr(splits, f"by_{split_kind}")(frames, **given)))
+    return replace(imported, frames=replace(frames, splits=splits_of(frames, kind, given)))
 
 
 @scene.command("export")
@@ -151,14 +129,20 @@ def _split(
 @click.pass_context
 def export_scene(ctx: click.Context, scene_name: str, format_name: str, out: Path, force: bool) -> None:
     """Write a scene's poses in another format; photos are not copied."""
+    from irploc.cli.scene_formats import lost_in
+    from irploc.readers.sevenscenes import keep_facts
     from irploc.readers.writers import NAMES_ONLY
     from irploc.readers.writers import export_scene as export
 
     loaded = workspace_of(ctx).load_scene(scene_name)
     export(loaded, format_name, out, overwrite=force)
+    if format_name == "7scenes":
+        keep_facts(loaded, out)
     click.echo(f"{out}: {len(loaded.frames)} poses of {loaded.name} as {format_name}")
     if format_name in NAMES_ONLY:
         note(f"the names are relative to the photos' folder, {loaded.image_root} (the import's --images)")
+    if lost := lost_in(loaded, format_name):
+        note(f"{format_name} cannot hold {'; '.join(lost)}")
 
 
 @scene.command("info")
@@ -305,3 +289,4 @@ def counts_in_words(loaded: Scene) -> str:
 
 scene.add_command(align_scene)
 scene.add_command(build_scene)
+scene.add_command(split_scene)

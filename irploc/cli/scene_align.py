@@ -35,11 +35,19 @@ if TYPE_CHECKING:
 )
 @click.option("--known", type=FILE, help="Table name,x,y,z: where those points are in the building, metres; three or more.")
 @click.option("--positions", type=FILE, help="Table image,x,y,z (metres) or image,lat,lon,alt: where photos were taken.")
-@click.option("--gps", is_flag=True, help="Positions in the photos' EXIF: x east, y north, z up, metres.")
-@click.option("--trajectory", type=FILE, help="TUM trajectory (stamp tx ty tz …, metres); a frame's number is its time.")
-@click.option("--fps", type=float, help="With --trajectory: frames a second of the video that the frames' numbers count.")
 @click.option(
-    "--offset", "offset_s", type=float, default=0.0, show_default=True, help="With --trajectory: stamp of frame 0, seconds."
+    "--gps",
+    is_flag=True,
+    help="Positions in the photos' EXIF: x east, y north, z up, metres; x and y only in an upright scene.",
+)
+@click.option("--trajectory", type=FILE, help="TUM trajectory (stamp tx ty tz …, metres), read at the times of the frames.")
+@click.option(
+    "--fps",
+    type=float,
+    help="With --trajectory: frames a second that the frames' numbers count, for a scene without the times.csv of a build.",
+)
+@click.option(
+    "--offset", "offset_s", type=float, default=0.0, show_default=True, help="With --trajectory: stamp of time 0, seconds."
 )
 @click.option("--upright", is_flag=True, help="z up and the floor z = 0, by the cameras and the level surfaces of the map.")
 @click.option("--floor/--no-floor", default=True, help="With --upright: --no-floor turns only, and shifts nothing.")
@@ -60,7 +68,8 @@ if TYPE_CHECKING:
     "--max-error",
     "max_error_m",
     type=float,
-    help="Largest residual of what agrees, metres.  [default: 0.1, plan 0.3, GPS 10, or 1 % of the extent if more]",
+    help="Largest residual of what agrees, metres; all that do are kept.  [default: points 0.03, positions 0.1, plan 0.3, "
+    "GPS 10, or 1 % of the extent if more]",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random samples.")
 @click.option("--show", is_flag=True, help="List what was done to the scene, and do nothing.")
@@ -94,8 +103,11 @@ def align_scene(
         back, similarity = unaligned(loaded)
         if not dry_run:
             store(folder, back, similarity)
-        undone = loaded.alignment[-1].method
-        _print(back, back.alignment, (f"undone: {undone}", *_stale(workspace, back, folder)), as_json)
+            _draw(folder)
+        undone = f"undone: {loaded.alignment[-1].method}"
+        if not as_json:
+            click.echo(undone)
+        _print(back, back.alignment, ((undone,) if as_json else ()) + tuple(_stale(workspace, back)), as_json)
         return
     _align(workspace, loaded, folder, dry_run, as_json, given)
 
@@ -110,11 +122,23 @@ def _align(workspace: Workspace, loaded: Scene, folder: Path, dry_run: bool, as_
     found = align(loaded, folder, AlignOptions(distances=distances, **given))
     if not dry_run:
         store(folder, found.scene, found.similarity)
-    notes = (*found.notes, *(("nothing is written (--dry-run)",) if dry_run else _stale(workspace, found.scene, folder)))
+        _draw(folder)
+    notes = (*found.notes, *(("nothing is written (--dry-run)",) if dry_run else _stale(workspace, found.scene)))
     _print(found.scene, found.steps, notes, as_json)
 
 
-def _stale(workspace: Workspace, scene: Scene, folder: Path) -> list[str]:
+def _draw(folder: Path) -> None:
+    """Makes the picture of a built scene anew, which shows its axes and units."""
+    from irploc.pointcloud import scene_points
+    from irploc.scene import Scene
+    from irploc.scene_picture import write_top_view
+
+    if (folder / "map.png").is_file():
+        cloud = scene_points(folder)
+        write_top_view(Scene.load(folder), folder / "map.png", None if cloud is None else cloud.points_m)
+
+
+def _stale(workspace: Workspace, scene: Scene) -> list[str]:
     """Notes on what still has the old poses."""
     from irploc.errors import IrplocError
     from irploc.retrieval.store import EmbeddingStore
@@ -129,8 +153,6 @@ def _stale(workspace: Workspace, scene: Scene, folder: Path) -> list[str]:
             continue  # it says so itself to those who use it
         if of_scene == scene.name and fingerprint != scene.mapping_fingerprint:
             notes.append(f"{path} has the poses of before: run 'irploc embed {scene.name}' again, and what follows from it")
-    if (folder / "points.ply").is_file():
-        notes.append(f"{folder / 'points.ply'} is in the frame of before: replace it")
     return notes
 
 
@@ -141,7 +163,9 @@ def _print(scene: Scene, steps: tuple[AlignmentStep, ...], notes: tuple[str, ...
         return
     for step in steps:
         _print_step(step)
-    click.echo(f"{scene.name}: {len(scene.frames)} photos, units: {scene.units}, {len(scene.alignment)} steps in scene.toml")
+    count = len(scene.alignment)
+    steps_there = f"{count} step{'' if count == 1 else 's'} in scene.toml"
+    click.echo(f"{scene.name}: {len(scene.frames)} photos, units: {scene.units}, {steps_there}")
     for text in notes:
         note(text)
 
@@ -154,7 +178,7 @@ def _print_step(step: AlignmentStep) -> None:
     else:
         count = step.inputs.get("given", len(step.residuals))
         words += [f"{step.used} of {count} used", f"rms {step.rms:.4f} {unit}"]
-    if step.inputs.get("scale_uncertainty"):
+    if "scale_uncertainty" in step.inputs:
         words.append(f"scale sure to {step.inputs['scale_uncertainty']:.2%}")
     click.echo(f"{step.method:<11}{', '.join(words)}")
     if step.inputs.get("given", 0) > len(step.residuals) > 0:
@@ -165,4 +189,4 @@ def _print_step(step: AlignmentStep) -> None:
     for level in step.inputs.get("levels", ()):
         is_floor = level["height"] == 0 or abs(level["height"]) < 1e-9
         name = "floor" if is_floor and "floor_points" in step.inputs else "level"
-        click.echo(f"  {name} at z = {level['height']:.3f} {unit}: {level['points']} points, {level['area']:.3g} {unit}2")
+        click.echo(f"  {name} at z = {level['height']:.3f} {unit}: {level['points']} points, {level['area']:.3g} {unit}²")

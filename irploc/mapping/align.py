@@ -26,7 +26,8 @@ class AlignOptions:
         known: table of the same points in the building, metres.
         positions: table of camera positions, metric or geographic.
         gps: take camera positions from the photos' EXIF.
-        trajectory, fps, offset_s: TUM trajectory; frame k of the video was taken at k / fps + offset_s.
+        trajectory, fps, offset_s: TUM trajectory; frame k of the video was taken at the time that the folder's
+            ``times.csv`` gives, else at k / fps, plus offset_s.
         plan_points: table of points on a floor plan, metres.
         upright: z up, by the cameras and level surfaces; with ``floor``, z = 0 on the lowest large one.
         keep_scale: whether known coordinates leave the scale alone; None: where distances are given too, and where they are
@@ -109,21 +110,23 @@ def _makers(options: AlignOptions, folder: Path) -> Iterator[_Maker]:
     if options.plan_points:
         plan = options.plan_points
         yield lambda scene, points, moved: plan_step(scene, points, plan, freedom)
-    reader = _position_reader(options)
+    reader = _position_reader(options, folder, freedom.keep_upright)
     if reader:
         method, read = reader
         yield lambda scene, points, moved: positions_step(scene, method, read(scene), freedom)
 
 
-def _position_reader(options: AlignOptions) -> tuple[str, Callable[[Scene], KnownPositions]] | None:
+def _position_reader(
+    options: AlignOptions, folder: Path, level: bool
+) -> tuple[str, Callable[[Scene], KnownPositions]] | None:
     if options.positions:
         path = options.positions
         return "positions", lambda scene: read_positions(path, scene)
     if options.gps:
-        return "gps", positions_of_photos
-    if options.trajectory and options.fps is not None:
-        trajectory, fps = options.trajectory, options.fps
-        return "trajectory", lambda scene: read_trajectory(trajectory, scene, fps, options.offset_s)
+        return "gps", lambda scene: positions_of_photos(scene, level)
+    if options.trajectory:
+        trajectory = options.trajectory
+        return "trajectory", lambda scene: read_trajectory(trajectory, scene, folder, options.fps, options.offset_s)
     return None
 
 
@@ -144,8 +147,6 @@ def _check(scene: Scene, options: AlignOptions) -> None:
         raise BadInput(f"{' and '.join(given)} each fix the whole frame: give one of them at a time")
     if options.known and not options.points:
         raise BadInput("--known says where points are in the building; give --points to say where they are in the scene")
-    if options.trajectory and options.fps is None:
-        raise BadInput("--trajectory needs --fps, the frame rate of the video that the frames' numbers count")
     if not options.floor and not options.upright:
         raise BadInput("--no-floor goes with --upright")
     if options.max_error_m is not None and not options.max_error_m > 0:

@@ -16,6 +16,7 @@ _LEAST_SURE_RAD = 0.1
 _LEAST_SURE_SCALE = 0.05
 _MOST_PAIRS = 2000
 _ROUNDS = 10
+_CLEARLY = 4.0  # times better do three of four points agree than any other three
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def fit_robust(names: list[str], source: np.ndarray, target: np.ndarray, options
         what: the plural noun of a point in messages, ``known points``.
 
     Raises:
-        BadInput: fewer points than needed, no majority that agrees (with every residual), points on a line or at one place,
-            too close together for their residuals, or mirrored.
+        BadInput: fewer points than needed, no majority that agrees (with every residual), four points of which any of
+            several may be wrong, points on a line or at one place, too close together for their residuals, or mirrored.
     """
     if len(names) < options.fewest:
         raise BadInput(_too_few(len(names), options, what))
@@ -114,6 +115,7 @@ def fit_robust(names: list[str], source: np.ndarray, target: np.ndarray, options
     _check_not_mirrored(source, target, fit, options, what)
     if fit is None:
         raise BadInput(_disagreement(names, source, target, options, what))
+    _check_told(names, source, target, fit, options, what)
     kept_names = [name for name, kept in zip(names, fit.kept, strict=True) if kept]
     _check_determined(source[fit.kept], target[fit.kept], fit, options, what, kept_names)
     return fit
@@ -122,12 +124,12 @@ def fit_robust(names: list[str], source: np.ndarray, target: np.ndarray, options
 def _consensus(source: np.ndarray, target: np.ndarray, options: FitOptions) -> Fit | None:
     """None where no majority agrees."""
     everyone = np.ones(len(source), dtype=bool)
-    fit = _fit(source, target, everyone, options)
+    fit = fit_kept(source, target, everyone, options)
     if fit is not None and fit.residuals.max() <= options.tolerance:
         return fit
     agree = _sampled_about_z(source, target, options) if options.keep_up else _sampled(source, target, options)
     for _ in range(_ROUNDS):
-        fit = _fit(source, target, agree, options)
+        fit = fit_kept(source, target, agree, options)
         if fit is None:
             return None
         again = fit.residuals <= options.tolerance
@@ -138,7 +140,8 @@ def _consensus(source: np.ndarray, target: np.ndarray, options: FitOptions) -> F
     return fit if majority and len(source) > options.fewest else None
 
 
-def _fit(source: np.ndarray, target: np.ndarray, kept: np.ndarray, options: FitOptions) -> Fit | None:
+def fit_kept(source: np.ndarray, target: np.ndarray, kept: np.ndarray, options: FitOptions) -> Fit | None:
+    """The transform of the points ``kept`` (N,) bool; None where they do not determine one."""
     if kept.sum() < options.fewest:
         return None
     solve = fit_about_z if options.keep_up else fit_closed_form
@@ -200,6 +203,24 @@ def _check_determined(
         )
 
 
+def _check_told(names: list[str], source: np.ndarray, target: np.ndarray, fit: Fit, options: FitOptions, what: str) -> None:
+    """Refuses four points of which three agree, where another three do about as well: too few to say which is wrong."""
+    if len(names) != 4 or fit.kept.all():
+        return
+    without = [fit_kept(source, target, np.arange(4) != row, options) for row in range(4)]
+    agree = {
+        name: other.rms
+        for name, other in zip(names, without, strict=True)
+        if other is not None and other.residuals[other.kept].max() <= options.tolerance
+    }
+    if len(agree) > 1 and sorted(agree.values())[1] < _CLEARLY * fit.rms:
+        told = " or ".join(f"{name} ({rms:.2g})" for name, rms in sorted(agree.items(), key=lambda item: item[1]))
+        raise BadInput(
+            f"one of the 4 {what} is wrong, but which cannot be told: the others agree without {told}: check these, or give "
+            "one more point"
+        )
+
+
 def _check_not_mirrored(source: np.ndarray, target: np.ndarray, fit: Fit | None, options: FitOptions, what: str) -> None:
     """Refuses points of which more agree when one axis is turned round."""
     if len(source) <= options.fewest:
@@ -215,7 +236,7 @@ def _check_not_mirrored(source: np.ndarray, target: np.ndarray, fit: Fit | None,
 
 
 def _disagreement(names: list[str], source: np.ndarray, target: np.ndarray, options: FitOptions, what: str) -> str:
-    fit = _fit(source, target, np.ones(len(names), dtype=bool), options)
+    fit = fit_kept(source, target, np.ones(len(names), dtype=bool), options)
     lines = ""
     if fit is not None:
         order = np.argsort(-fit.residuals, kind="stable")[:8]

@@ -12,10 +12,11 @@ import numpy as np
 from irploc.errors import BadInput
 from irploc.geometry import rotations
 from irploc.geometry.similarity import AlignmentStep, Similarity
-from irploc.mapping.align_estimate import Fit, FitOptions, fit_about_z, fit_robust
+from irploc.mapping.align_estimate import Fit, FitOptions, fit_about_z, fit_kept, fit_robust
+from irploc.mapping.align_odd import FEWEST, Known, odd_one_out
 from irploc.mapping.align_store import sparse_folder
 from irploc.mapping.align_weighted import fit_weighted
-from irploc.mapping.known_distances import Distance, fit_scale, measure_distance
+from irploc.mapping.known_distances import Distance, MeasuredDistance, ScaleFit, fit_scale, measure_distance
 from irploc.mapping.known_points import NamedPoints, locate_point, read_known
 from irploc.mapping.known_positions import KnownPositions
 from irploc.mapping.known_tables import PhotoNames
@@ -24,9 +25,14 @@ from irploc.pointcloud import load_points, points_from_depth
 from irploc.scene import Scene
 
 METRES = "metres"
-_TOLERANCE_M = {"points": 0.1, "positions": 0.1, "trajectory": 0.1, "gps": 10.0, "plan": 0.3}
+_TOLERANCE_M = {"points": 0.03, "positions": 0.1, "trajectory": 0.1, "gps": 10.0, "plan": 0.3}
 _TOLERANCE_SHARE = 0.01  # of the extent of the known coordinates
+_SURE, _MOST_FOR_CLICKS_M = 3.0, 0.1  # more is allowed to points that their clicks place badly along the rays
 _KNOWN_SIGMA_M = 0.003  # of coordinates that somebody measured
+_PLACE_SIGMA_M = {"points": _KNOWN_SIGMA_M, "positions": 0.02}  # of those among which one that is odd is looked for
+_MAP_SIGMA = 0.002  # of the map, as a share of the extent
+_ROUGH_M = 0.02
+_DIFFERENT = 0.01  # scales by distances
 _MOST_DEPTH_MAPS, _DEPTH_POINTS = 100, 30_000
 _MOST_NAMED, _LARGEST_NAMED = 50, 10
 _LEANING = 25.0  # degrees that the cameras' guess may be from z in an upright scene
@@ -65,8 +71,9 @@ def distance_step(scene: Scene, folder: Path, points: NamedPoints, distances: Se
     """
     measured = []
     for known in distances:
-        (one, of_one), (other, of_other) = (locate_point(text, points, scene, folder) for text in (known.one, known.other))
-        measured.append(measure_distance(known, (one, other), (of_one, of_other)))
+        one, other = (locate_point(text, points, scene, folder) for text in (known.one, known.other))
+        apart = (one.point, other.point), (one.covariance, other.covariance), (one.sigma_m, other.sigma_m)
+        measured.append(measure_distance(known, *apart))
     fit = fit_scale(measured)
     names = _unique([item.known.name for item in measured])
     residuals = dict(zip(names, fit.residuals_m.tolist(), strict=True))
@@ -85,13 +92,29 @@ def distance_step(scene: Scene, folder: Path, points: NamedPoints, distances: Se
             "scale_uncertainty": fit.uncertainty,
         },
     )
-    notes = _left_out_notes(step, "distances")
+    return step, [
+        *_left_out_notes(step, "distances"),
+        *_distance_notes(measured, names, fit),
+        *_scale_note(scene, fit.scale),
+    ]
+
+
+def _distance_notes(measured: list[MeasuredDistance], names: list[str], fit: ScaleFit) -> list[str]:
+    """What leaves the scale in doubt: distances that differ, or that are all short or badly clicked."""
+    notes = []
+    if fit.spread > _DIFFERENT:
+        ratios = {name: item.ratio for name, item, kept in zip(names, measured, fit.kept, strict=True) if kept}
+        least, most = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+        notes.append(
+            f"the distances differ by {fit.spread:.1%} among themselves, {most} gives the largest scale and {least} the "
+            "smallest: measure both again, or give one more"
+        )
     if fit.uncertainty > _UNSURE_SCALE:
         notes.append(
-            f"the scale is sure to {fit.uncertainty:.1%} only, for clicks of one pixel: give more or longer distances, "
-            "or clicks from places further apart"
+            f"the scale is sure to {fit.uncertainty:.1%} only, for clicks of one pixel, a tape of 3 mm and places of photos "
+            "known to 2 cm: give more or longer distances, or clicks from places further apart"
         )
-    return step, [*notes, *_scale_note(scene, fit.scale)]
+    return notes
 
 
 def upright_step(scene: Scene, folder: Path, moved: Similarity, floor: bool) -> Made:
@@ -152,12 +175,15 @@ def points_step(scene: Scene, points: NamedPoints, known: Path, freedom: Freedom
 def positions_step(scene: Scene, method: str, known: KnownPositions, freedom: Freedom) -> Made:
     """The frame of known camera positions (``method``: positions, gps or trajectory)."""
     names = [scene.frames.names[int(row)] for row in known.rows]
-    matched = _Matched(names, scene.frames.poses.centers_m[known.rows], known.positions_m)
+    seen = np.array([1.0, 1.0, 0.0 if known.level else 1.0])
+    matched = _Matched(names, seen * scene.frames.poses.centers_m[known.rows], seen * known.positions_m)
     try:
-        return _fitted(method, scene, matched, freedom, dict(known.facts))
+        step, notes = _fitted(method, scene, matched, freedom, dict(known.facts))
+        return step, [*notes, *known.notes]
     except BadInput as error:
         if method == "trajectory":
-            raise BadInput(f"{error}; are --fps and --offset right?") from None
+            options = "is --offset" if "times" in known.facts else "are --fps and --offset"
+            raise BadInput(f"{error}; {options} right?") from None
         raise
 
 
@@ -195,12 +221,12 @@ def _fitted(method: str, scene: Scene, matched: _Matched, freedom: Freedom, inpu
     if freedom.keep_upright:
         _check_upright(scene, "--keep-upright")
     names, target = matched.names, matched.target
-    tolerance = freedom.max_error_m or max(
-        _TOLERANCE_M[method], _TOLERANCE_SHARE * float(np.ptp(target, axis=0).max(initial=0.0))
-    )
+    tolerance = freedom.max_error_m or _tolerance(method, matched)
     what = {"points": "known points", "plan": "plan points"}.get(method, "known camera positions")
     options = FitOptions(tolerance, bool(freedom.keep_scale), freedom.keep_upright, freedom.seed)
     fit = fit_robust(names, matched.source, target, options, what)
+    if freedom.max_error_m is None and method in _PLACE_SIGMA_M:
+        fit = _without_odd(matched, fit, options, _PLACE_SIGMA_M[method])
     if matched.covariances is not None:
         fit = _weighted(matched, fit, options)
     step = AlignmentStep(
@@ -214,13 +240,26 @@ def _fitted(method: str, scene: Scene, matched: _Matched, freedom: Freedom, inpu
         left_out=tuple(name for name, kept in zip(names, fit.kept, strict=True) if not kept),
         inputs=inputs | {"tolerance_m": tolerance, "given": len(names)},
     )
-    notes = [*_left_out_notes(step, what), *_scale_note(scene, fit.similarity.scale)]
+    notes = [*_left_out_notes(step, what), *_rough_note(method, what, names, fit), *_scale_note(scene, fit.similarity.scale)]
     if not freedom.keep_upright and _up_after(scene, fit.similarity) < -_UPSIDE_DOWN:
         notes.append(
             "the photos stand upside down in this frame if z is up in it: are the known coordinates left-handed, or two of "
             "their axes exchanged?"
         )
     return step, notes
+
+
+def _tolerance(method: str, matched: _Matched) -> float:
+    """Largest residual of what agrees, in metres: by the kind of the coordinates, their extent, and how sure clicks are."""
+    extent = np.ptp(matched.target, axis=0).max(initial=0.0)
+    least = max(_TOLERANCE_M[method], _TOLERANCE_SHARE * float(extent))
+    if matched.covariances is None or not extent > 0:
+        return least
+    scale = np.linalg.norm(np.ptp(matched.target, axis=0)) / max(
+        float(np.linalg.norm(np.ptp(matched.source, axis=0))), 1e-12
+    )
+    click = float(np.sqrt(np.linalg.eigvalsh(matched.covariances)[:, -1].max())) * float(scale)
+    return max(least, min(_SURE * click, _MOST_FOR_CLICKS_M))
 
 
 def _weighted(matched: _Matched, fit: Fit, options: FitOptions) -> Fit:
@@ -237,6 +276,37 @@ def _weighted(matched: _Matched, fit: Fit, options: FitOptions) -> Fit:
         options.keep_up,
     )
     return Fit(found, np.linalg.norm(found.apply(matched.source) - matched.target, axis=1), kept)
+
+
+def _without_odd(matched: _Matched, fit: Fit, options: FitOptions, sigma_m: float) -> Fit:
+    """Without those that disagree with the others by less than the tolerance, as long as a majority is left."""
+    names, source, target = matched.names, matched.source, matched.target
+    extent = float(np.ptp(target, axis=0).max(initial=0.0))
+    covariances = np.zeros((len(names), 3, 3)) if matched.covariances is None else matched.covariances
+    sigma = float(np.hypot(sigma_m, _MAP_SIGMA * extent))
+    known = Known(source, covariances, target, sigma, options.keep_scale, options.keep_up)
+    while 2 * (fit.kept.sum() - 1) > len(names):
+        row = odd_one_out(known, fit.kept, fit.similarity)
+        left = fit.kept & (np.arange(len(names)) != row)
+        again = None if row is None else fit_kept(source, target, left, options)
+        if again is None:
+            break
+        fit = again
+    return fit
+
+
+def _rough_note(method: str, what: str, names: list[str], fit: Fit) -> list[str]:
+    """Names the largest residual where points that were kept agree badly: which one is wrong was not to be told."""
+    if method != "points" or fit.rms <= _ROUGH_M:
+        return []
+    worst = int(np.argmax(np.where(fit.kept, fit.residuals, -1.0)))
+    advice = "check its coordinates and clicks first"
+    if fit.kept.sum() <= FEWEST:
+        advice = f"of {fit.kept.sum()} points it need not be the wrong one: check all, or give five"
+    return [
+        f"the {what} agree to {100 * fit.rms:.1f} cm only (rms); the largest residual is that of {names[worst]}, "
+        f"{100 * fit.residuals[worst]:.1f} cm: {advice}"
+    ]
 
 
 def _up_after(scene: Scene, similarity: Similarity) -> float:

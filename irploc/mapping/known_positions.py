@@ -17,6 +17,7 @@ from irploc.scene import Scene
 
 _METRIC, _GEOGRAPHIC = ("x", "y", "z"), ("lat", "lon", "alt")
 _LARGEST_GAP_S = 1.0
+TIMES = "times.csv"  # of a built scene: the time of every frame taken from its video
 _TRAJECTORY = "stamp tx ty tz"
 
 
@@ -28,11 +29,15 @@ class KnownPositions:
         rows: (M,) numbers of frames, each once.
         positions_m: (M, 3) in the building's frame.
         facts: what was assumed, for the record.
+        level: whether only x and y are known.
+        notes: what the user should know.
     """
 
     rows: np.ndarray
     positions_m: np.ndarray
     facts: Mapping[str, Any] = field(default_factory=dict)
+    level: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_positions(path: Path, scene: Scene) -> KnownPositions:
@@ -64,35 +69,70 @@ def read_positions(path: Path, scene: Scene) -> KnownPositions:
     return KnownPositions(frames, local, facts | {"origin_lat_lon_alt": origin})
 
 
-def read_trajectory(path: Path, scene: Scene, fps: float, offset_s: float) -> KnownPositions:
+def read_trajectory(path: Path, scene: Scene, folder: Path, fps: float | None, offset_s: float) -> KnownPositions:
     """Positions of a TUM trajectory (``stamp tx ty tz …``, seconds and metres) at the times of a video's frames.
 
-    A frame's time is its ``index`` divided by ``fps``, plus ``offset_s``; positions are interpolated linearly between the
-    two nearest stamps. Frames outside the trajectory, or in a gap of it longer than a second, are passed over.
+    Positions are interpolated linearly between the two nearest stamps. Frames outside the trajectory, or in a gap of it
+    longer than a second, are passed over.
+
+    Args:
+        folder: of the scene; see ``frame_times`` for its ``times.csv`` and ``fps``.
+        offset_s: stamp of the video's time 0.
 
     Raises:
-        BadInput: a damaged file, a frame rate that is not positive, or fewer frames than three within it.
+        BadInput: a damaged file, fewer frames than three within it, or as ``frame_times``.
     """
-    if not (np.isfinite(fps) and fps > 0 and np.isfinite(offset_s)):
-        raise BadInput(f"--fps is {fps:g} and --offset {offset_s:g}: expected frames a second above zero, and seconds")
+    if not np.isfinite(offset_s):
+        raise BadInput(f"--offset is {offset_s:g}, expected seconds")
+    times, timed_by = frame_times(scene, folder, fps)
+    times = times + offset_s
     if not path.is_file():
         raise NotFound(f"no trajectory {path}, expected a file with lines '{_TRAJECTORY} qx qy qz qw'")
     values = numbers(read_rows(path, 4, _TRAJECTORY), slice(0, 4), path)
     if len(values) < 2 or not np.isfinite(values).all():
         raise BadInput(f"{path} has {len(values)} positions, expected at least two finite ones: '{_TRAJECTORY}'")
     values = values[np.unique(values[:, 0], return_index=True)[1]]
-    times = scene.frames.indices / fps + offset_s
     after = np.clip(np.searchsorted(values[:, 0], times), 1, len(values) - 1)
     gap = values[after, 0] - values[after - 1, 0]
     inside = (times >= values[0, 0]) & (times <= values[-1, 0]) & (gap <= _LARGEST_GAP_S)
     if inside.sum() < 3:
+        options = "--offset" if "times" in timed_by else "--fps and --offset"
         raise BadInput(
             f"{int(inside.sum())} of {len(times)} frames fall into {path}: the frames are from {times.min():.2f} to "
-            f"{times.max():.2f} s, the trajectory from {values[0, 0]:.2f} to {values[-1, 0]:.2f} s: set --fps and --offset"
+            f"{times.max():.2f} s, the trajectory from {values[0, 0]:.2f} to {values[-1, 0]:.2f} s: set {options}"
         )
     places = np.stack([np.interp(times[inside], values[:, 0], values[:, axis]) for axis in (1, 2, 3)], axis=1)
-    facts = {"file": path.name, "fps": fps, "offset_s": offset_s, "not_in_trajectory": int((~inside).sum())}
-    return KnownPositions(np.flatnonzero(inside), places, facts)
+    facts = {"file": path.name, **timed_by, "offset_s": offset_s, "not_in_trajectory": int((~inside).sum())}
+    unused = fps is not None and "times" in timed_by
+    notes = (f"--fps is not used: {folder / TIMES} has the time of every frame",) if unused else ()
+    return KnownPositions(np.flatnonzero(inside), places, facts, notes=notes)
+
+
+def frame_times(scene: Scene, folder: Path, fps: float | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """Seconds (N,) of the frames since the beginning of their video, and where they are from, for the record.
+
+    Those of the folder's ``times.csv`` (``index,time_s``, the presentation times), which hold where the frame rate varies
+    too; a frame's ``index`` over ``fps`` where there is no such table.
+
+    Raises:
+        BadInput: neither table nor frame rate, a rate that is not positive, or a table that is damaged or lacks a frame.
+    """
+    table = folder / TIMES
+    if not table.is_file():
+        if fps is None:
+            raise BadInput(
+                f"--trajectory needs --fps, the frames a second that the frames' numbers count: there is no {table}"
+            )
+        if not (np.isfinite(fps) and fps > 0):
+            raise BadInput(f"--fps is {fps:g}, expected frames a second above zero")
+        return scene.frames.indices / fps, {"fps": fps}
+    rows = read_table(table, ("index", "time_s"))
+    repeated([row.text("index") for row in rows], table)
+    seconds = {float(row.numbers("index")[0]): float(row.numbers("time_s")[0]) for row in rows}
+    lost = [int(index) for index in scene.frames.indices if float(index) not in seconds]
+    if lost:
+        raise BadInput(f"{table} has no time of {len(lost)} of {len(scene.frames)} frames; first: frame {lost[0]}")
+    return np.array([seconds[float(index)] for index in scene.frames.indices]), {"times": TIMES}
 
 
 def _first_twice(rows: np.ndarray, scene: Scene) -> str:
@@ -100,21 +140,30 @@ def _first_twice(rows: np.ndarray, scene: Scene) -> str:
     return summarize([scene.frames.names[int(row)] for row in values[counts > 1]])
 
 
-def positions_of_photos(scene: Scene) -> KnownPositions:
+def positions_of_photos(scene: Scene, level: bool = False) -> KnownPositions:
     """Positions of the photos' EXIF, as metres east, north and up of the first one that has it.
 
+    Args:
+        level: x and y only, for a scene that stands upright: altitudes are not looked at, and need not be there.
+
     Raises:
-        BadInput: when fewer than three photos have a position with altitude.
+        BadInput: when fewer than three photos have a position with altitude; with ``level`` fewer than two have any.
     """
     found = [(row, photo_position(image)) for row, image in enumerate(scene.frames.images)]
     placed = [(row, place) for row, place in found if place is not None]
-    whole = [(row, place) for row, place in placed if np.isfinite(place).all()]
-    if len(whole) < 3:
-        lack = f" ({len(placed) - len(whole)} more lack the altitude)" if len(placed) > len(whole) else ""
+    used = placed if level else [(row, place) for row, place in placed if np.isfinite(place).all()]
+    fewest = 2 if level else 3
+    if len(used) < fewest:
+        lacking = len(placed) - len(used)
+        lack = f" ({lacking} more lack the altitude, which --upright does without)" if lacking else ""
         raise BadInput(
-            f"{len(whole)} of {len(found)} photos of {scene.name} have a position in their EXIF{lack}; at least three are "
-            "needed: give a table with --positions, or known points with --points and --known"
+            f"{len(used)} of {len(found)} photos of {scene.name} have a position in their EXIF{lack}; at least "
+            f"{('two', 'three')[fewest - 2]} are needed: give a table with --positions, or known points with --points and "
+            "--known"
         )
-    local, origin = east_north_up(np.stack([place for _, place in whole]), scene.name)
-    facts = {"origin_lat_lon_alt": origin, "without_position": len(found) - len(whole)}
-    return KnownPositions(np.array([row for row, _ in whole], dtype=np.int64), local, facts)
+    places = np.stack([place for _, place in used])
+    if level:
+        places[:, 2] = 0.0
+    local, origin = east_north_up(places, scene.name)
+    facts = {"origin_lat_lon_alt": origin, "without_position": len(found) - len(used), "level": level}
+    return KnownPositions(np.array([row for row, _ in used], dtype=np.int64), local, facts, level)

@@ -183,12 +183,14 @@ def test_a_row_that_is_no_point_is_refused_with_its_line(tmp_path: Path, row: st
 def test_ends_of_a_distance_are_names_coordinates_numbers_or_photos(tmp_path: Path) -> None:
     scene = save_room(tmp_path / "room")
     points = read_points(write_lines(tmp_path / "p.csv", "name,x,y,z", "a,1,2,3"), scene, tmp_path / "room")
-    for text, place in (
-        ("a", [1, 2, 3]),
-        ("-1,0.5,2e1", [-1, 0.5, 20]),
-        ("photo:frame-000005", scene.frames.poses.centers_m[1]),
+    for text, place, sigma_m in (
+        ("a", [1, 2, 3], 0.0),
+        ("-1,0.5,2e1", [-1, 0.5, 20], 0.0),
+        ("photo:frame-000005", scene.frames.poses.centers_m[1], 0.02),
     ):
-        np.testing.assert_allclose(locate_point(text, points, scene, tmp_path / "room")[0], place)
+        end = locate_point(text, points, scene, tmp_path / "room")
+        np.testing.assert_allclose(end.point, place)
+        assert (end.sigma_m, end.covariance.any()) == (sigma_m, False)
     for text in ("b", "1,2", "1,2,x", "photo:", "1,2,nan"):
         with pytest.raises(BadInput, match=r"is no point: expected a name \(--points has a\)"):
             locate_point(text, points, scene, tmp_path / "room")
@@ -240,8 +242,8 @@ def test_a_length_and_its_uncertainty_are_along_the_line() -> None:
 @pytest.mark.parametrize(
     ("metres", "other", "sigma", "complaint"),
     [
-        (0.0, [1, 0, 0], 0.0, "expected a length above zero"),
-        (-1.0, [1, 0, 0], 0.0, "expected a length above zero"),
+        (0.0, [1, 0, 0], 0.0, "expected a length from 0.001"),
+        (-1.0, [1, 0, 0], 0.0, "expected a length from 0.001"),
         (1.0, [0, 0, 0], 0.0, "at one place"),
         (1.0, [1, 0, 0], 0.3, "uncertain by 0.3 for clicks"),
     ],
@@ -326,13 +328,32 @@ def test_positions_of_photos_are_metres_from_the_first_that_has_one(room: Scene)
     second_m = np.pi / 180 / 3600 * 6371e3
     np.testing.assert_allclose(known.positions_m[:, 1], [0, 3 * second_m, 4 * second_m], rtol=0.01)
     np.testing.assert_allclose(known.positions_m[:, 2], [0, 3, 4], atol=0.01)
-    assert known.facts == {"origin_lat_lon_alt": [pytest.approx(52 + 1 / 3600), 13.0, 41.0], "without_position": 21}
+    assert known.facts["origin_lat_lon_alt"] == [pytest.approx(52 + 1 / 3600), 13.0, 41.0]
+    assert (known.facts["without_position"], known.level) == (21, False)
+
+
+def test_photos_without_altitude_are_enough_for_a_scene_that_stands_upright(room: Scene) -> None:
+    for row in (2, 6):
+        tags: dict[int, object] = {1: "N", 2: (52.0, 0.0, float(row)), 3: "E", 4: (13.0, 0.0, 0.0)}
+        photo_with_gps(room.frames.images[row], tags)
+    with pytest.raises(
+        BadInput, match=r"0 of 24 photos .* \(2 more lack the altitude, which --upright does without\); .*three"
+    ):
+        positions_of_photos(room)
+    known = positions_of_photos(room, level=True)
+    assert (known.rows.tolist(), known.level) == ([2, 6], True)
+    np.testing.assert_allclose(known.positions_m[1, :2], [0, 4 * np.pi / 180 / 3600 * 6371e3], rtol=0.01, atol=1e-6)
+    room.frames.images[2].unlink()
+    with pytest.raises(BadInput, match=r"1 of 24 photos .* at least two are needed"):
+        positions_of_photos(room, level=True)
 
 
 def test_positions_are_interpolated_at_the_times_of_the_frames(room: Scene, tmp_path: Path) -> None:
     # frames 0, 5, 10 … at 10 a second, half a second late: 0.5, 1.0, 1.5 … s
     rows = [f"{stamp} {2 * stamp} 0 {-stamp} 0 0 0 1" for stamp in (1.7, 0.9, 1.3)]
-    known = read_trajectory(write_lines(tmp_path / "t.txt", "# stamp tx ty tz", *rows, "2.1 4.2 0 -2.1"), room, 10.0, 0.5)
+    known = read_trajectory(
+        write_lines(tmp_path / "t.txt", "# stamp tx ty tz", *rows, "2.1 4.2 0 -2.1"), room, tmp_path, 10.0, 0.5
+    )
     assert known.rows.tolist() == [1, 2, 3]
     np.testing.assert_allclose(known.positions_m[:, 0], [2.0, 3.0, 4.0])
     assert known.facts["not_in_trajectory"] == 21
@@ -341,7 +362,7 @@ def test_positions_are_interpolated_at_the_times_of_the_frames(room: Scene, tmp_
 def test_nothing_is_interpolated_across_a_gap(room: Scene, tmp_path: Path) -> None:
     stamps = [0.0, 0.6, 1.1, 1.6, 4.9, 5.1, 5.6]
     path = write_lines(tmp_path / "t.txt", *[f"{stamp} 0 0 0 0 0 0 1" for stamp in stamps])
-    times = room.frames.indices[read_trajectory(path, room, 10.0, 0.0).rows] / 10
+    times = room.frames.indices[read_trajectory(path, room, tmp_path, 10.0, 0.0).rows] / 10
     assert times.tolist() == [0.0, 0.5, 1.0, 1.5, 5.0, 5.5]
 
 
@@ -350,8 +371,8 @@ def test_a_trajectory_of_another_time_is_refused_with_both_spans(room: Scene, tm
     with pytest.raises(
         BadInput, match=r"0 of 24 frames fall into .* from 0.00 to 11.50 s, the trajectory from 1000000000.00"
     ):
-        read_trajectory(path, room, 10.0, 0.0)
+        read_trajectory(path, room, tmp_path, 10.0, 0.0)
     with pytest.raises(BadInput, match="--fps is 0"):
-        read_trajectory(path, room, 0.0, 0.0)
+        read_trajectory(path, room, tmp_path, 0.0, 0.0)
     with pytest.raises(NotFound):
-        read_trajectory(tmp_path / "none.txt", room, 10.0, 0.0)
+        read_trajectory(tmp_path / "none.txt", room, tmp_path, 10.0, 0.0)

@@ -14,6 +14,7 @@ from irploc.geometry.poses import pose_errors
 from irploc.geometry.similarity import AlignmentStep, Similarity
 from irploc.mapping import align_store
 from irploc.mapping.align_store import aligned, finish, load_model, store, unaligned
+from irploc.ply import read_ply
 from irploc.pointcloud import load_points
 from irploc.scene import UNFINISHED, Scene
 
@@ -72,6 +73,43 @@ def test_a_scene_without_a_sparse_model_is_aligned_too(folder: Path) -> None:
         path.unlink()
     store(folder, aligned(Scene.load(folder), STEP), STEP.similarity)
     assert Scene.load(folder).units == "metres"
+
+
+def dense_cloud(folder: Path) -> Path:
+    """``points.ply`` as stereo fusion writes it: single precision, normals, colours."""
+    columns = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+    columns += "".join(f"property uchar {name}\n" for name in ("red", "green", "blue"))
+    points = ODD_FRAME.apply(room_points())[:300].astype("<f4")
+    content = np.empty(300, np.dtype([("at", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 3)]))
+    content["at"], content["normal"] = points, [0.0, 0.6, 0.8]
+    content["color"] = np.arange(900).reshape(300, 3) % 256
+    path = folder / "points.ply"
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex 300\n{columns}end_header\n"
+    path.write_bytes(header.encode() + content.tobytes())
+    return path
+
+
+def test_the_dense_cloud_moves_with_the_scene_and_back(folder: Path) -> None:
+    path = dense_cloud(folder)
+    points, colors = read_ply(path)
+    assert colors is not None
+    store(folder, aligned(Scene.load(folder), STEP), STEP.similarity)
+    moved, kept = read_ply(path)
+    np.testing.assert_allclose(moved, STEP.similarity.apply(points), atol=1e-12)
+    np.testing.assert_array_equal(kept, colors)
+    store(folder, *unaligned(Scene.load(folder)))
+    back, kept = read_ply(path)
+    np.testing.assert_allclose(back, points, atol=1e-12)
+    np.testing.assert_array_equal(kept, colors)
+
+
+def test_a_damaged_dense_cloud_leaves_the_scene_as_it_was(folder: Path) -> None:
+    path = dense_cloud(folder)
+    path.write_bytes(path.read_bytes()[:-9])
+    before = contents(folder)
+    with pytest.raises(BadInput, match=r"points\.ply ends early: it has 299 of 300"):
+        store(folder, aligned(Scene.load(folder), STEP), STEP.similarity)
+    assert contents(folder) == before
 
 
 def test_a_full_disk_leaves_the_scene_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
