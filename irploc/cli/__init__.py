@@ -15,7 +15,7 @@ from irploc.errors import IrplocError
 # command -> (module:attribute, one line for --help). Nothing is imported until the command is used.
 COMMANDS = {
     "demo": ("irploc.cli.demo:demo", "The whole flow on a small rendered place; no download."),
-    "scene": ("irploc.cli.scene:scene", "Import, export and inspect scenes."),
+    "scene": ("irploc.cli.scene:scene", "Build, import, align, split, export and inspect scenes."),
     "floormap": ("irploc.cli.floormap:floormap", "Where one can walk: make and look at floor maps."),
     "embed": ("irploc.cli.embed:embed", "Photos of a scene -> embeddings (HDF5)."),
     "index": ("irploc.cli.embed:index", "Embeddings -> search index (FAISS)."),

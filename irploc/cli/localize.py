@@ -59,6 +59,8 @@ def localize(
     paths, names = _expand(images)
     workspace = workspace_of(ctx)
     localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index, floor_map)
+    for sentence in localizer.notes:
+        note(sentence)
     answers: list[Localization] = []
     located: list[str] = []
     problems: list[str] = []

@@ -212,6 +212,8 @@ def _localized(root: Path, scene_name: str, method: str | None, photos: list[_Ph
     from irploc.localizer import Localizer
 
     localizer = Localizer.open(scene_name, method, workspace=root)
+    for sentence in localizer.notes:
+        note(sentence)
     for answer in localizer.localize_many([photo.path for photo in photos]):
         if isinstance(answer, IrplocError):
             yield answer

@@ -33,7 +33,9 @@ class _Place:
 @click.command()
 @click.argument("scene")
 @click.option("--out", type=FILE, help="Pairs file.  [default: pairs/<scene>.npz in the workspace, .txt for hloc]")
-@click.option("--window", type=int, default=30, show_default=True, help="Pair photos of a sequence up to this far apart.")
+@click.option(
+    "--window", type=int, help="Pair photos of a sequence up to this far apart in their index.  [default: 30 photos' steps]"
+)
 @click.option(
     "--neighbours",
     type=int,
@@ -62,7 +64,7 @@ def pairs(
     ctx: click.Context,
     scene: str,
     out: Path | None,
-    window: int,
+    window: int | None,
     neighbours: int | None,
     angle: float | None,
     fov: float | None,
@@ -89,14 +91,27 @@ def pairs(
 
     from irploc.files import check_writable
     from irploc.pairs import PairOptions, select_pairs
+    from irploc.pairs.candidates import default_window
 
     options = PairOptions(
-        window, neighbours, angle, fov, test, min_points, min_depth, min_matches, depth_tolerance, epipolar_px, split
+        PairOptions.window if window is None else window,
+        neighbours,
+        angle,
+        fov,
+        test,
+        min_points,
+        min_depth,
+        min_matches,
+        depth_tolerance,
+        epipolar_px,
+        split,
     )
     quiet = is_quiet(ctx)
     with ExitStack() as stack:
         place = _place(ctx, scene, scene_dir, stack)
         options = options if place.folder else replace(options, test=_without_photos(place, options, points))
+        if window is None:
+            options = replace(options, window=default_window(place.scene.frames))
         path = out or workspace_of(ctx).root / "pairs" / f"{place.scene.name}.{'txt' if kind == 'hloc' else 'npz'}"
         for target in filter(None, (path, report)):
             check_writable(target)
@@ -193,7 +208,8 @@ def _camera_by_fov(scene: Scene, fov_deg: float | None) -> Camera | None:
 def _summary(path: Path, found: PairMatrix, seconds: float) -> str:
     """The counts, one line a reason."""
     accepted, photos, candidates = len(found.accepted), len(found.names), len(found.pairs)
-    lines = [f"{path}: {accepted} pairs of {photos} photos, from {candidates} candidates in {seconds:.1f} s"]
+    counted = f"{accepted} pairs of {photos} photos, from {candidates} candidates in {seconds:.1f} s"
+    lines = [f"{path}: {counted}; window {found.settings['window']}"]
     lines += [f"  {count:>8} {reason}" for reason, count in found.counts().items()]
     return "\n".join(lines)
 

@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 
-import numpy as np
-
 from irploc.errors import BadInput, Mismatch
 from irploc.estimators.base import PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, check_specs
 from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
+from irploc.localizer.current import moved, outdated
 from irploc.provenance import irploc_version
 from irploc.retrieval.store import NOT_RECORDED, StoreHeader
 from irploc.scene import Frames, Scene
 
-_SAME_POSE = 1e-6
+IN_THE_MAP = "The queries are mapping photos: the figures say nothing about new photos."
 
 
 def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") -> Evaluation:
@@ -35,7 +34,7 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
     rows = frames.splits == split
     if not rows.any():
         present = ", ".join(sorted(set(frames.splits)))
-        raise BadInput(f"scene {place.name} has no {split} images (it has {present}): choose another --split")
+        raise BadInput(f"scene {place.name} has no {split} images (it has {present}): {other_split(header.scene)}")
     queries = frames[rows]
     cameras = [place.store.cameras.get(name) for name in queries.cameras]
     query = Query(place.store.vectors(rows), cameras, queries.images)
@@ -49,7 +48,7 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
         mapping=place.index.frames,
         encoder=header.encoder,
         provenance=_provenance(header),
-        notes=units_note(header.units),
+        notes=(*units_note(header.units), *((IN_THE_MAP,) if split == "train" else ())),
         units="metres" if header.units == NOT_RECORDED else header.units,
     )
 
@@ -88,6 +87,11 @@ def side_by_side(measured: Mapping[str, Evaluation]) -> Evaluation:
     return replace(first, results=results, provenance=provenance, encoder=encoders)
 
 
+def other_split(scene: str) -> str:
+    """What to do about a split that has no photos."""
+    return f"choose another --split, or hold photos back with 'irploc scene split {scene} --split blocks' and embed again"
+
+
 def units_note(units: str) -> tuple[str, ...]:
     """A sentence where a scene's coordinates are not metres, else nothing."""
     if units == "metres":
@@ -108,16 +112,14 @@ def check_up_to_date(place: Place, scene: Scene) -> None:
     elif (changed := _changed_labels(embedded, now)) > 0:
         what = f"{changed} photos have another pose or split"
     if what:
-        raise Mismatch(f"scene {scene.name} is not what {place.store.path} was made from: {what}: run 'irploc embed' again")
+        raise outdated(place.store, scene, what)
 
 
 def _changed_labels(embedded: Frames, now: Frames) -> int:
     """How many photos have another pose or split; both hold the same names."""
     row_of = {name: row for row, name in enumerate(now.names)}
     now = now[[row_of[name] for name in embedded.names]]
-    numbers = [np.concatenate([f.poses.centers_m, f.poses.world_from_cam_wxyz], axis=1) for f in (embedded, now)]
-    moved = (np.abs(numbers[0] - numbers[1]) > _SAME_POSE).any(axis=1)
-    return int((moved | (embedded.splits != now.splits)).sum())
+    return int((moved(embedded, now) | (embedded.splits != now.splits)).sum())
 
 
 def _provenance(header: StoreHeader) -> dict[str, str]:

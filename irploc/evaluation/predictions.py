@@ -10,7 +10,7 @@ import numpy as np
 
 from irploc.errors import BadInput
 from irploc.estimators.base import PoseEstimates
-from irploc.evaluation.place import units_note
+from irploc.evaluation.place import IN_THE_MAP, other_split, units_note
 from irploc.evaluation.pose_files import NamedPoses, read_pose_file
 from irploc.evaluation.results import Evaluation, MethodResult
 from irploc.geometry.poses import Poses
@@ -32,12 +32,14 @@ def evaluate_pose_files(predictions: Sequence[Path], truth: Scene | NamedPoses, 
         everything, rows, where = truth.frames, truth.frames.splits == split, f"scene {truth.name}"
         if not rows.any():
             present = ", ".join(sorted(set(truth.frames.splits)))
-            raise BadInput(f"{where} has no {split} images (it has {present}): choose another --split")
+            raise BadInput(f"{where} has no {split} images (it has {present}): {other_split(truth.name)}")
     else:
         everything, rows, where = _frames_of(truth), np.ones(len(truth), dtype=bool), str(truth.path)
     queries = everything[rows]
     results: dict[str, MethodResult] = {}
     notes = list(units_note(truth.units)) if isinstance(truth, Scene) else []
+    if isinstance(truth, Scene) and split == "train":
+        notes.append(IN_THE_MAP)
     for path, method in zip(predictions, _method_names(predictions), strict=True):
         named = read_pose_file(path)
         poses = named.for_names(everything.names, where)[rows]

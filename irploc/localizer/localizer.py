@@ -19,9 +19,11 @@ from irploc.estimators.build import Place, build_estimator, default_method, open
 from irploc.estimators.floor_corrected import OnFloor, on_floor
 from irploc.floormap import FloorMap, plane_poses
 from irploc.images import Photo
+from irploc.localizer.current import check_map, scene_now
 from irploc.localizer.decoding import DecodedPhoto, decode_ahead
 from irploc.localizer.localization import Corrected, Localization
-from irploc.localizer.opening import check_comparable, check_floor_map, check_scene, encoder_of, up_of_place
+from irploc.localizer.opening import check_comparable, check_floor_map, check_scene, encoder_of, up_of_scene
+from irploc.scene import Scene
 from irploc.training.modelfile import method_of
 from irploc.workspace import Workspace
 
@@ -36,6 +38,7 @@ class Served:
         estimator: the method.
         floor_map: where one can walk in it; None where nobody said.
         up: its vertical, ``z`` or another axis; None where nobody knows.
+        note: what the user should know about its map; empty where there is nothing.
     """
 
     place: Place
@@ -43,6 +46,7 @@ class Served:
     estimator: PoseEstimator
     floor_map: FloorMap | None = None
     up: str | None = None
+    note: str = ""
 
 
 class Answer(NamedTuple):
@@ -79,6 +83,11 @@ class Localizer:
         """Of the first scene; the others may have other models and so another default."""
         return self.scenes[0].method
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about the maps, of photos that came in since they were made for example."""
+        return tuple(served.note for served in self.scenes if served.note)
+
     @classmethod
     def open(
         cls,
@@ -106,7 +115,8 @@ class Localizer:
 
         Raises:
             NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit, or no scene is
-                named and they were embedded in different ways.
+                named and they were embedded in different ways; when a scene's folder is there and other photos map the
+                place now, or have other poses. Photos that only came in are a sentence in ``notes``.
         """
         home = Workspace.locate(workspace)
         names = [scene] if scene else [embeddings.stem] if embeddings else home.scenes_to_search()
@@ -118,9 +128,12 @@ class Localizer:
             check_comparable(places)
             if scene and embeddings:
                 check_scene(home, scene, places[0])
+            scenes = [scene_now(home, name, place.store) for name, place in zip(names, places, strict=True)]
+            notes = [check_map(place.store, now) if now else "" for place, now in zip(places, scenes, strict=True)]
             floor = None if floor_map is None else check_floor_map(FloorMap.load(floor_map), places[0])
             loaded = encoder_of(places[0], encoder, device)
-            return cls([_served(place, method, model, floor) for place in places], loaded)
+            known = zip(places, scenes, notes, strict=True)
+            return cls([_served(place, method, model, floor, now, note) for place, now, note in known], loaded)
         finally:
             for place in places:
                 place.store.close()
@@ -250,7 +263,9 @@ def _known(metres: float, degrees: float) -> tuple[float, float] | None:
     return None if np.isnan(metres) else (float(metres), float(degrees))
 
 
-def _served(place: Place, method: str | None, model: Path | None, floor: FloorMap | None) -> Served:
+def _served(
+    place: Place, method: str | None, model: Path | None, floor: FloorMap | None, scene: Scene | None, note: str
+) -> Served:
     chosen = method or (method_of(model) if model else default_method(place))
-    up = floor.up if floor is not None else up_of_place(place)
-    return Served(place, chosen, build_estimator(chosen, place, model), floor, up)
+    up = floor.up if floor is not None else up_of_scene(scene)
+    return Served(place, chosen, build_estimator(chosen, place, model), floor, up, note)

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
-from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
+from irploc.errors import BadInput, Mismatch, NotFound
 from irploc.estimators.build import Place
 from irploc.floormap import FloorMap, check_fit, check_metric
-from irploc.retrieval.origin import scene_of
 from irploc.retrieval.store import NOT_RECORDED
+from irploc.scene import Scene
 from irploc.workspace import Workspace
 
 _UPRIGHT, _KEEP_UPRIGHT = ("upright", "plan"), ("distance",)  # alignments that make z the vertical, or leave it so
@@ -83,11 +83,7 @@ def check_floor_map(floor_map: FloorMap, place: Place) -> FloorMap:
     return floor_map
 
 
-def up_of_place(place: Place) -> str | None:
-    """``z`` where the scene was aligned so before it was embedded, else None."""
-    try:
-        found = scene_of(place.store)
-    except IrplocError:
-        return None
-    turns = [] if found is None else [step.method for step in found[0].alignment if step.method not in _KEEP_UPRIGHT]
+def up_of_scene(scene: Scene | None) -> str | None:
+    """``z`` where the scene was aligned so, else None."""
+    turns = [] if scene is None else [step.method for step in scene.alignment if step.method not in _KEEP_UPRIGHT]
     return "z" if turns and turns[-1] in _UPRIGHT else None

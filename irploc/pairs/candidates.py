@@ -10,6 +10,7 @@ from irploc.retrieval.store import EmbeddingStore
 from irploc.scene import Frames
 
 NEIGHBOURS = 20
+PAPER_WINDOW = 30  # frames of a video all of which are photos
 WINDOW, RETRIEVAL = 1, 2  # bits of a candidate's source
 
 
@@ -36,6 +37,17 @@ def window_pairs(sequences: np.ndarray, indices: np.ndarray, window: int) -> np.
         offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         found.append(np.stack([rows[first], rows[first + 1 + offset]], axis=1))
     return unique_pairs(np.concatenate(found))
+
+
+def default_window(frames: Frames) -> int:
+    """As many index units as ``PAPER_WINDOW`` photos of a walk span: that many times the median step.
+
+    Args:
+        frames: all photos of the scene, of any split; a step is from a photo to the next one of its sequence.
+    """
+    walks = [frames.indices[frames.sequences == sequence] for sequence in set(frames.sequences)]
+    steps = np.concatenate([np.diff(np.unique(indices)) for indices in walks])
+    return round(PAPER_WINDOW * float(np.median(steps))) if len(steps) else PAPER_WINDOW
 
 
 def retrieval_pairs(store: EmbeddingStore, frames: Frames, asked: np.ndarray, k: int) -> np.ndarray:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tomli_w
 
+from irploc import provenance
 from irploc.errors import BadInput, NotFound
+from irploc.files import write_text
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.images import decoded_size
@@ -23,13 +29,24 @@ from irploc.readers.base import (
     read_rows,
     without_extension,
 )
-from irploc.scene import poses_from_columns
+from irploc.scene import Scene, poses_from_columns
 
 RGB_FOCAL_PX = 525.0  # of the colour camera at 640x480; the poses are the depth sensor's, whose focal length is 585
 RGB_WIDTH_PX = 640
 MIN_FOCAL_PX = 10.0
+FACTS = "irploc.toml"  # beside what an export wrote: what the layout itself cannot hold
+_FORMAT, _VERSION = "irploc-7scenes-export", 1
 _LAYOUT = "file qw qx qy qz tx ty tz f"
 _COLOR = re.compile(r"^frame-(\d+)\.color\.(png|jpg|jpeg)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of the poses: by default, that they are the dataset's own."""
+
+    ground_truth: str = "7-Scenes original poses (KinectFusion, depth sensor)"
+    units: str = "metres"
+    cameras: dict[str, Camera] | None = None
 
 
 @READERS.register("7scenes")
@@ -39,7 +56,8 @@ def read_sevenscenes(path: Path, options: ReadOptions) -> Imported:
     ``TrainSplit.txt`` and ``TestSplit.txt`` (lines ``sequence1``) define the split where they are there. With
     ``options.ground_truth`` the poses come from a pseudo ground truth file (``file qw qx qy qz tx ty tz f``,
     cam_from_world), matched by ``seq-NN/frame-NNNNNN``, and each focal length gives a camera with its principal point at
-    the image centre.
+    the image centre. In a folder that ``irploc scene export`` wrote, ``irploc.toml`` tells ground truth, units and camera
+    of the scene that it was.
 
     Raises:
         NotFound, BadInput: no sequences, or unreadable files.
@@ -60,15 +78,62 @@ def read_sevenscenes(path: Path, options: ReadOptions) -> Imported:
             frames.reject(photo.relative_to(path).as_posix(), "sequence in neither TrainSplit.txt nor TestSplit.txt")
         else:
             wanted.append((photo, split_of.get(photo.parent.name, "train")))
+    facts = _read_facts(path / FACTS)
     if options.ground_truth:
         poses, cameras = _pseudo_ground_truth(frames, wanted, options.ground_truth)
-        source = f"7-Scenes pseudo ground truth ({options.ground_truth.name})"
+        facts = _Facts(f"7-Scenes pseudo ground truth ({options.ground_truth.name})")
     else:
-        poses, cameras = _original_poses(frames, wanted)
-        source = "7-Scenes original poses (KinectFusion, depth sensor)"
+        poses, cameras = _original_poses(frames, wanted, facts.cameras)
+    finished = frames.finish(poses, str(path))
     return Imported(
-        frames.finish(poses, str(path)), path, cameras, source, tuple(frames.rejected), defines_split=bool(split_of)
+        finished, path, cameras, facts.ground_truth, tuple(frames.rejected), facts.units, defines_split=bool(split_of)
     )
+
+
+def can_keep_cameras(scene: Scene) -> bool:
+    """Whether ``keep_facts`` can write the intrinsics: one camera for all photos, or none."""
+    return len(set(scene.frames.cameras)) == 1
+
+
+def keep_facts(scene: Scene, path: Path) -> None:
+    """Writes ``irploc.toml`` into an export: ground truth, units, and the camera where all photos have the same.
+
+    Raises:
+        BadInput: when it cannot be written.
+    """
+    content: dict[str, Any] = {
+        **provenance.header(_FORMAT, _VERSION),
+        "ground_truth": scene.ground_truth,
+        "units": scene.units,
+    }
+    if can_keep_cameras(scene):
+        name = scene.frames.cameras[0]
+        known = {name: scene.cameras[name]} if name else {}
+        content["cameras"] = {
+            name: {"model": camera.model, "width": camera.width, "height": camera.height, "params": list(camera.params)}
+            for name, camera in known.items()
+        }
+    write_text(path / FACTS, tomli_w.dumps(content))
+
+
+def _read_facts(file: Path) -> _Facts:
+    if not file.is_file():
+        return _Facts()
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} is not valid TOML: {error}") from None
+    provenance.check_header(content, _FORMAT, _VERSION, file)
+    try:
+        cameras = content.get("cameras")
+        if cameras is not None:
+            cameras = {
+                name: Camera(values["model"], values["width"], values["height"], tuple(values["params"]))
+                for name, values in cameras.items()
+            }
+        return _Facts(str(content["ground_truth"]), str(content["units"]), cameras)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"{file} is damaged: {error}") from None
 
 
 def _split_of_sequences(path: Path) -> dict[str, str]:
@@ -97,17 +162,22 @@ def _photos(path: Path) -> list[Path]:
     return [photos[key] for key in sorted(photos)]
 
 
-def _original_poses(frames: FrameList, photos: list[tuple[Path, str]]) -> tuple[Poses, dict[str, Camera]]:
+def _original_poses(
+    frames: FrameList, photos: list[tuple[Path, str]], known: dict[str, Camera] | None
+) -> tuple[Poses, dict[str, Camera]]:
+    """The poses beside the photos, which all have the camera ``known``, or none where it is empty; None is the dataset's."""
     matrices = []
+    name = "rgb" if known is None else next(iter(known), "")
     for photo, split in photos:
         matrix, problem = _read_matrix(photo.with_name(photo.name.partition(".")[0] + ".pose.txt"))
         if matrix is None:
             frames.reject(photo.relative_to(frames.image_root).as_posix(), problem)
             continue
-        frames.add(photo, photo.parent.name, "rgb", split)
+        frames.add(photo, photo.parent.name, name, split)
         matrices.append(matrix)
-    cameras = {"rgb": _pinhole(*decoded_size(frames.images[0]))} if matrices else {}
-    return Poses.from_matrices(np.array(matrices).reshape(-1, 4, 4)), cameras
+    if known is None:
+        known = {"rgb": _pinhole(*decoded_size(frames.images[0]))} if matrices else {}
+    return Poses.from_matrices(np.array(matrices).reshape(-1, 4, 4)), known
 
 
 def _pinhole(width: int, height: int, focal_px: float | None = None) -> Camera:
