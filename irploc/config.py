@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import operator
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from irploc.errors import BadInput
 
 Options = TypeVar("Options")
+_LONGEST_SHOWN = 60  # characters of a value that a message repeats
 
 
 def options_from_mapping(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:
@@ -60,14 +62,36 @@ def _convert(value: Any, kind: Any, what: str) -> Any:
         if value is None:
             return None
         kind = typing.get_args(kind)[0]
-    if kind is bool and isinstance(value, str):
-        if value.lower() in ("true", "false", "1", "0", "yes", "no"):
-            return value.lower() in ("true", "1", "yes")
-        raise BadInput(f"{what} is {value!r}, expected true or false")
-    if kind in (int, float) and not isinstance(value, bool):
-        try:
-            return kind(value)
-        except (TypeError, ValueError):
-            article = "a whole number" if kind is int else "a number"
-            raise BadInput(f"{what} is {value!r}, expected {article}") from None
-    return value
+    if kind is bool:
+        return _truth(value, what)
+    return _number(value, kind, what) if kind in (int, float) else value
+
+
+def _truth(value: Any, what: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "yes", "no"):
+        return value.lower() in ("true", "1", "yes")
+    raise BadInput(f"{what} is {_shown(value)}, expected true or false")
+
+
+def _number(value: Any, kind: type, what: str) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        if kind is int:
+            return int(value) if isinstance(value, str) else operator.index(value)  # 1.5 is no whole number
+        return float(value)
+    except OverflowError:
+        raise BadInput(f"{what} is {_shown(value)}, too large for a number") from None
+    except (TypeError, ValueError):
+        expected = "a whole number" if kind is int else "a number"
+        raise BadInput(f"{what} is {_shown(value)}, expected {expected}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # of an integer with more digits than Python writes
+        return "a huge number"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

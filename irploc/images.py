@@ -185,6 +185,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
+    if "\0" in str(path):
+        return f"{str(path)!r} is no path: it has a null character"
     try:
         if path.stat().st_size == 0:
             return f"{path} is empty (0 bytes), expected an image"

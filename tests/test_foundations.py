@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_place import make_scene
 
@@ -60,6 +61,7 @@ def test_a_spec_is_a_name_and_options() -> None:
 
 def test_options_are_converted_to_their_types() -> None:
     assert options_from_mapping(Options, {"k": "7", "alpha": "2", "loud": "yes"}, "x") == Options(7, 2.0, True)
+    assert options_from_mapping(Options, {"k": np.int64(7), "alpha": 2, "loud": True}, "x") == Options(7, 2.0, True)
     assert options_from_mapping(Options, {"limit": "5"}, "x").limit == 5
     assert options_from_mapping(Options, {"limit": None}, "x").limit is None
 
@@ -71,9 +73,16 @@ def test_options_are_converted_to_their_types() -> None:
         ({"k": "1.5"}, "whole number"),
         ({"limit": "many"}, "whole number"),
         ({"loud": "maybe"}, "true or false"),
+        ({"k": 1.5}, "k is 1.5, expected a whole number"),
+        ({"k": 2.0}, "k is 2.0, expected a whole number"),
+        ({"k": True}, "k is True, expected a whole number"),
+        ({"alpha": True}, "alpha is True, expected a number"),
+        ({"alpha": 10**400}, "too large for a number"),
+        ({"alpha": [1.0]}, r"alpha is \[1.0\], expected a number"),
+        ({"loud": 1}, "loud is 1, expected true or false"),
     ],
 )
-def test_unknown_and_unreadable_options_are_refused(values: dict[str, str], words: str) -> None:
+def test_unknown_and_unreadable_options_are_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         options_from_mapping(Options, values, "x")
 

@@ -9,6 +9,14 @@ import numpy as np
 from irploc.errors import BadInput
 
 MOST_PIXELS = 25_000_000  # a distance transform with indices of these takes 0.4 GB
+LEAST_PIXEL_M, MOST_PIXEL_M = 1e-6, 1e3
+FARTHEST_M = 1e9  # from the origin of the scene; geocentric coordinates are below 1e7
+
+
+def check_metres_per_pixel(metres_per_pixel: float) -> None:
+    """Raises BadInput for what can be no side of a pixel."""
+    if not LEAST_PIXEL_M <= metres_per_pixel <= MOST_PIXEL_M:
+        raise BadInput(f"metres_per_pixel is {metres_per_pixel:g}, it must lie in {LEAST_PIXEL_M:f} to {MOST_PIXEL_M:g}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Grid:
         """
         low = np.floor((points_m.min(axis=0) - margin_m) / metres_per_pixel) - 1
         width, height = (np.ceil((points_m.max(axis=0) + margin_m) / metres_per_pixel) + 1 - low).tolist()
-        if width * height > MOST_PIXELS:
+        if not width * height <= MOST_PIXELS:
             spans = np.ptp(points_m, axis=0)
             raise BadInput(
                 f"a map of {spans[0]:.4g} x {spans[1]:.4g} m with {metres_per_pixel:g} m a pixel has more than "

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from irploc.errors import BadInput
 from irploc.floormap.fit import check_metric
-from irploc.floormap.grid import Grid
+from irploc.floormap.grid import Grid, check_metres_per_pixel
 from irploc.floormap.map import FloorMap
 from irploc.floormap.plane import plane_axes, up_of_photos
 from irploc.scene import Frames, Scene
@@ -34,8 +34,7 @@ class GrowOptions:
     max_distance_m: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.metres_per_pixel < np.inf:
-            raise BadInput(f"metres_per_pixel is {self.metres_per_pixel:g}, it must be positive")
+        check_metres_per_pixel(self.metres_per_pixel)
         if not self.metres_per_pixel <= self.radius_m < np.inf:
             raise BadInput(f"the radius is {self.radius_m:g} m, it must be at least a pixel ({self.metres_per_pixel:g} m)")
 
@@ -55,8 +54,9 @@ def grow_floor_map(scene: Scene, options: GrowOptions) -> FloorMap:
         raise BadInput(
             f"scene {scene.name} has no axis that its photos hold upright: align it, or say which is up with --up"
         )
+    places = mapping.poses.centers_m[:, list(plane_axes(up))]
+    grid = Grid.around(places, options.metres_per_pixel, options.radius_m)  # first: it refuses what would be endless walks
     walks = walk_points(mapping, up, 2 * options.radius_m, options.metres_per_pixel / 2)
-    grid = Grid.around(walks, options.metres_per_pixel, options.radius_m)
     columns, rows = np.floor(grid.pixels_of(walks)).astype(int).T
     walked = np.zeros((grid.height, grid.width), dtype=bool)
     walked[rows, columns] = True

@@ -13,12 +13,13 @@ from scipy.spatial import cKDTree
 
 from irploc import provenance
 from irploc.errors import BadInput
-from irploc.floormap.grid import MOST_PIXELS, Grid
+from irploc.floormap.grid import FARTHEST_M, MOST_PIXELS, Grid, check_metres_per_pixel
 from irploc.floormap.plane import plane_axes
 from irploc.floormap.source import Source
 
 _INSET = 1e-3  # pixels a moved point lies inside the walkable pixel, so that rounding does not put it outside again
 _KNOWN_NEAREST = 4  # pixels compared for a point off the picture
+_FARTHEST_PX = 1e12  # points farther off are taken as lying there, so that squares of distances stay finite
 _AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 
 
@@ -53,6 +54,7 @@ class FloorMap:
         yaw_deg: of the plan's x axis, counter-clockwise.
         up: the scene's vertical, ``z`` or ``x -x y -y -z``.
         max_distance_m: positions farther from walkable ground are not believed; may be infinite.
+        accept_outside: whether the map is that of scenes too whose mapping photos are not on its ground (``check_fit``).
         plan: a picture of the same size for people, or None.
         source: what the raster was made from; None for a raster of its own, which ``save`` writes beside the file.
 
@@ -68,15 +70,17 @@ class FloorMap:
     max_distance_m: float = 1.0
     plan: Path | None = None
     source: Source | None = None
+    accept_outside: bool = False
 
     def __post_init__(self) -> None:
         walkable = np.asarray(self.walkable, dtype=bool)
         if walkable.ndim != 2:
             raise ValueError(f"a walkable raster is (H, W), not {walkable.shape}")
-        if not (math.isfinite(self.metres_per_pixel) and self.metres_per_pixel > 0):
-            raise BadInput(f"metres_per_pixel is {self.metres_per_pixel:g}, it must be positive")
+        check_metres_per_pixel(self.metres_per_pixel)
         if not (np.shape(self.origin_m) == (2,) and np.isfinite(self.origin_m).all() and math.isfinite(self.yaw_deg)):
             raise BadInput(f"origin_m is {self.origin_m} and yaw_deg {self.yaw_deg}, expected two finite numbers and one")
+        if np.abs(self.origin_m).max() > FARTHEST_M:
+            raise BadInput(f"origin_m is {self.origin_m}, it must lie within {FARTHEST_M:g} m of the scene's origin")
         if not self.max_distance_m > 0:
             raise BadInput(f"max_distance_m is {self.max_distance_m:g}, it must be positive (inf moves every position)")
         plane_axes(self.up)
@@ -94,11 +98,25 @@ class FloorMap:
 
         return load_floor_map(path)
 
-    def save(self, path: Path) -> None:
-        """Writes the file and, where the map has no ``source``, its raster beside it as ``<stem>.walkable.png``."""
+    def save(self, path: Path, replace: bool = True) -> None:
+        """Writes the file and, where the map has no ``source``, its raster beside it as ``<stem>.walkable.png``.
+
+        Args:
+            path: ends in ``.toml``.
+            replace: whether a floor map that is there may be replaced; nothing else ever is.
+
+        Raises:
+            BadInput: as ``floormap.file.save_floor_map``.
+        """
         from irploc.floormap.file import save_floor_map
 
-        save_floor_map(self, path)
+        save_floor_map(self, path, replace)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the map is made from: its plan, and its mask or polygons."""
+        source = [] if self.source is None else [self.source.mask, self.source.polygons]
+        return [path for path in (self.plan, *source) if path is not None]
 
     @property
     def grid(self) -> Grid:
@@ -120,10 +138,18 @@ class FloorMap:
         """(N,) bool: which of (N, 2) points on the plane are walkable; NaN is not."""
         height, width = self.walkable.shape
         known = np.isfinite(points_m).all(axis=1)
-        columns, rows = _floor(self.grid.pixels_of(np.where(known[:, None], points_m, 0.0)))
+        columns, rows = _floor(self._pixels_of(np.where(known[:, None], points_m, 0.0)))
         inside = known & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         inside[inside] = self.walkable[rows[inside], columns[inside]]
         return inside
+
+    def distances_m(self, points_m: np.ndarray) -> np.ndarray:
+        """(N,) metres from (N, 2) points on the plane to walkable ground, 0 on it, at most one pixel too many."""
+        distances = np.zeros(len(points_m))
+        rows = np.flatnonzero(~self.contains(points_m))
+        if len(rows):
+            distances[rows] = self._nearest(self._pixels_of(points_m[rows]))[1] * self.metres_per_pixel
+        return distances
 
     def move(self, centers_m: np.ndarray) -> Moved:
         """(N, 3) positions moved to the nearest walkable place, at most one pixel farther than need be.
@@ -137,7 +163,7 @@ class FloorMap:
         moved[known] = 0.0
         rows = np.flatnonzero(known & ~self.contains(points))
         if len(rows):
-            target, pixels = self._nearest(self.grid.pixels_of(points[rows]))
+            target, pixels = self._nearest(self._pixels_of(points[rows]))
             right, upward = plane_axes(self.up)
             centers[rows, right], centers[rows, upward] = self.grid.points_of(target).T
             moved[rows] = pixels * self.metres_per_pixel
@@ -147,6 +173,12 @@ class FloorMap:
         """(H, W) float32: metres from the centre of each pixel to walkable ground, 0 on it."""
         pixels = ndimage.distance_transform_edt(~self.walkable)
         return (np.maximum(pixels - 0.5, 0.0) * self.metres_per_pixel).astype(np.float32)
+
+    def _pixels_of(self, points_m: np.ndarray) -> np.ndarray:
+        """(N, 2) pixels of (N, 2) points, those too far away for their squares brought nearer on their ray."""
+        farthest_m = _FARTHEST_PX * self.metres_per_pixel + FARTHEST_M
+        shrink = np.minimum(1.0, farthest_m / np.maximum(np.abs(points_m).max(axis=1), farthest_m))
+        return self.grid.pixels_of(points_m * shrink[:, None])
 
     def _nearest(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nearest point on walkable pixels and its distance, (N, 2) and (N,) in pixels."""

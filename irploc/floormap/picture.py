@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from irploc.errors import BadInput
+from irploc.files import replacing
+from irploc.floormap.file import same_as_one_of
 from irploc.floormap.map import FloorMap, Moved
 from irploc.floormap.plane import plane_axes
 from irploc.geometry.poses import Poses
@@ -71,7 +76,11 @@ def write_floor_picture(
     Args:
         walked: of mapping photos.
         estimated: what is moved onto the map.
+
+    Raises:
+        BadInput: for a path that does not end in ``.png`` or is one of the map's own files, or that cannot be written.
     """
+    check_picture_path(floor_map, path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,8 +105,18 @@ def write_floor_picture(
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=5, fontsize=8, borderpad=0)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(path))
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(stream)
+    with replacing(path) as temporary:
+        temporary.write_bytes(stream.getvalue())
+
+
+def check_picture_path(floor_map: FloorMap, path: Path, kept: Sequence[Path] = ()) -> None:
+    """Raises BadInput unless a picture may be written: to a PNG that is no file of the map, and none of ``kept``."""
+    if path.suffix.lower() != ".png":
+        raise BadInput(f"the picture {path} must end in .png")
+    if same_as_one_of(path, [*floor_map.files, *kept]):
+        raise BadInput(f"{path} is read, not written, for this picture: choose another name")
 
 
 def plane_names(up: str) -> tuple[str, str]:

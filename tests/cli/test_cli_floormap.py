@@ -43,10 +43,10 @@ def test_center(workspace: Path) -> np.ndarray:
 
 
 def strip(path: Path, first_x_m: float, limit_m: float) -> Path:
-    """A map of the room that is walkable from x = ``first_x_m`` on."""
+    """A map of the room that is walkable from x = ``first_x_m`` on; the rest of the walk may lie outside."""
     walkable = np.zeros((480, 620), dtype=bool)
     walkable[:, round(100 * first_x_m) :] = True
-    FloorMap(walkable, 0.01, max_distance_m=limit_m).save(path)
+    FloorMap(walkable, 0.01, max_distance_m=limit_m, accept_outside=True).save(path)
     return path
 
 
@@ -72,8 +72,11 @@ def test_a_plan_is_described_checked_against_the_scene_and_drawn(workspace: Path
     result = run(workspace, "floormap", "new", *flags, "--out", out)
     assert result.exit_code == 0, result.output
     assert f"{out}: 124x96 pixels, 6.2 x 4.8 m, 29.76 m² walkable (100 %), z is up" in result.stdout
+    share = "24 of 24 mapping photos (100 %) on walkable ground, 24 within 0.3 m of it"
+    assert share in result.stdout and "accept_outside" not in out.read_text()
     result = run(workspace, "floormap", "show", out, "toy", "--out", tmp_path / "hall.png")
     assert result.exit_code == 0, result.output
+    assert share in result.stdout
     assert Image.open(tmp_path / "hall.png").width > 500
 
 
@@ -85,6 +88,50 @@ def test_a_plan_of_the_wrong_scale_is_refused_and_not_written(workspace: Path, t
         said = refused(run(workspace, "floormap", "new", *flags, "--out", out))
         assert words in said and "mapping photos are not on walkable ground" in said
         assert not out.exists()
+
+
+def half_room(folder: Path) -> tuple[object, ...]:
+    """A plan of the room whose half is walkable where fewer photos were taken, and how it is described."""
+    Image.fromarray(np.repeat([[255] * 31 + [0] * 31], 48, axis=0).astype(np.uint8)).save(folder / "half.png")
+    return ("--metres-per-pixel", 0.1, "--walkable", folder / "half.png", "--scene", "toy", "--out", folder / "half.toml")
+
+
+def test_a_plan_that_many_photos_are_outside_of_is_taken_where_that_is_said_and_then_everywhere(
+    workspace: Path, tmp_path: Path
+) -> None:
+    flags, out = half_room(tmp_path), tmp_path / "half.toml"
+    said = refused(run(workspace, "floormap", "new", *flags))
+    assert "does not fit scene toy" in said and not out.exists()
+    locate = ("localize", photo_of(workspace), "--method", "nearest", "--floor-map", out)
+    forced = run(workspace, "floormap", "new", *flags, "--accept-outside")
+    assert forced.exit_code == 0, forced.output
+    assert "% of 24 mapping photos are not on walkable ground" in forced.stderr and "accept_outside" in forced.stderr
+    assert "of 24 mapping photos (" in forced.stdout
+    assert run(workspace, *locate).exit_code == 0
+    assert run(workspace, "floormap", "show", out, "toy", "--out", tmp_path / "half.png.png").exit_code == 0
+    out.write_text(out.read_text().replace("accept_outside = true", "accept_outside = false"))
+    assert "does not fit scene toy" in refused(run(workspace, *locate))
+    out.write_text(out.read_text().replace("accept_outside = false", "accept_outside = 1"))
+    assert "accept_outside is 1, expected true or false" in refused(run(workspace, *locate))
+
+
+def test_accept_outside_is_not_written_where_it_was_not_needed_and_needs_a_scene(workspace: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (62, 48), "white").save(tmp_path / "plan.png")
+    out = tmp_path / "room.toml"
+    flags = ("--metres-per-pixel", 0.1, "--walkable", tmp_path / "plan.png", "--accept-outside", "--out", out)
+    assert "--accept-outside is for a plan that a scene refuses" in refused(run(workspace, "floormap", "new", *flags), 2)
+    assert run(workspace, "floormap", "new", *flags, "--scene", "toy").exit_code == 0
+    assert "accept_outside" not in out.read_text()
+
+
+def test_a_plan_twice_too_large_with_the_walk_inside_is_taken_with_a_note(workspace: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (62, 48), "white").save(tmp_path / "plan.png")
+    flags = ("--metres-per-pixel", 0.2, "--walkable", tmp_path / "plan.png", "--scene", "toy", "--out", tmp_path / "a.toml")
+    result = run(workspace, "floormap", "new", *flags)
+    assert result.exit_code == 0, result.output
+    assert (
+        "the walkable area 12.4 x 9.6 m: right if the walk kept to a part of it, else metres_per_pixel 0.2" in result.stderr
+    )
 
 
 def test_show_draws_a_map_that_does_not_fit_before_it_refuses_it(workspace: Path, tmp_path: Path) -> None:

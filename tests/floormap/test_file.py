@@ -144,8 +144,8 @@ def test_what_is_nowhere_walkable_is_refused_with_what_would_be(tmp_path: Path) 
     black = picture(tmp_path / "black.png", np.zeros((4, 4)))
     assert "no white, which means walkable" in refused(make_floor_map, Source(mask=black), 0.1)
     assert "no #00ff00 within" in refused(make_floor_map, Source(colour="#00ff00"), 0.1, plan=black)
-    tiny = geojson(tmp_path / "tiny.geojson", [box(0, 0, 0.001, 0.001)])
-    assert "encloses no pixel" in refused(make_floor_map, Source(polygons=tiny), 0.1)
+    tiny = geojson(tmp_path / "tiny.geojson", [box(0.02, 0.02, 0.08, 0.08)])
+    assert "encloses no pixel" in refused(make_floor_map, Source(polygons=tiny), 0.2)
 
 
 def test_sources_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Walkable ground grown from walks, whether a map fits a scene, and pictures of both."""
+"""Walkable ground grown from walks, and pictures of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irploc.errors import BadInput, IrplocError, Mismatch
-from irploc.floormap import FloorMap, GrowOptions, check_fit, grow_floor_map
+from irploc.errors import BadInput, IrplocError
+from irploc.floormap import FloorMap, GrowOptions, grow_floor_map
 from irploc.floormap.grow import walk_points
 from irploc.floormap.picture import write_floor_picture
 from irploc.geometry import rotations
@@ -104,37 +104,6 @@ def hall(metres_per_pixel: float, **changes: object) -> FloorMap:
     walkable = np.zeros((40, 100), dtype=bool)
     walkable[5:35, 5:95] = True
     return FloorMap(walkable, metres_per_pixel, (-1.0, 3.0), **changes)  # type: ignore[arg-type]
-
-
-def test_a_map_that_most_photos_lie_on_fits() -> None:
-    check_fit(hall(0.06), scene_of(LINE).frames.poses, "scene hall")
-    check_fit(hall(0.06), scene_of([*LINE, *[(50.0, 5.0)] * 8]).frames.poses, "scene hall")
-    check_fit(hall(1.0), scene_of([(x + 20, y + 10) for x, y in LINE]).frames.poses, "scene hall")
-
-
-@pytest.mark.parametrize(
-    ("floor_map", "words"),
-    [
-        (hall(0.006), "100 % of 9 mapping photos are not on walkable ground; they span 4 x 0 m, the walkable area 0.54 x "
-         "0.18 m: metres_per_pixel 0.006 is too small, it would have to be at least 0.044"),
-        (hall(6.0), "look whether metres_per_pixel 6 is too large"),
-        (hall(0.06, up="-y"), "the photos hold z up, the map says up is -y"),
-        (hall(0.06, yaw_deg=180.0), "look at metres_per_pixel, origin and yaw with 'irploc floormap show'"),
-    ],
-)  # fmt: skip
-def test_a_map_that_does_not_fit_is_refused_with_what_was_seen_and_what_would_be_right(
-    floor_map: FloorMap, words: str
-) -> None:
-    with pytest.raises(Mismatch) as caught:
-        check_fit(floor_map, scene_of(LINE).frames.poses, "scene hall")
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_walk_that_is_tiny_beside_the_plan_is_refused_where_that_is_asked_for() -> None:
-    poses = scene_of([(x + 20, y + 10) for x, y in LINE]).frames.poses
-    with pytest.raises(Mismatch, match=r"0 % of 9 mapping photos are not .* metres_per_pixel 1 is too large"):
-        check_fit(hall(1.0), poses, "scene hall", strict=True)
 
 
 def test_a_picture_shows_walkable_ground_blue_and_the_plan_beneath(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_the_distance_raster_counts_metres_from_the_edge() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"metres_per_pixel": 0.0}, "metres_per_pixel is 0, it must be positive"),
+        ({"metres_per_pixel": 0.0}, "metres_per_pixel is 0, it must lie in 0.000001 to 1000"),
         ({"metres_per_pixel": -0.1}, "metres_per_pixel is -0.1"),
         ({"metres_per_pixel": np.nan}, "metres_per_pixel is nan"),
         ({"walkable": np.zeros((3, 3))}, "no walkable pixel"),
