@@ -15,7 +15,7 @@ def with_floor_map(evaluation: Evaluation, floor_map: FloorMap) -> Evaluation:
 
     Raises:
         BadInput: when the poses are not in metres.
-        Mismatch: when most mapping photos (most queries where none are known) were not taken on walkable ground.
+        Mismatch: when more than a fifth of the mapping photos (of the queries where none are known) lie outside.
     """
     check_metric(evaluation.units, f"scene {evaluation.scene}")
     mapped = evaluation.mapping is not None and len(evaluation.mapping) > 0
