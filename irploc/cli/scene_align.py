@@ -177,14 +177,15 @@ def _print_step(step: AlignmentStep) -> None:
         words = [f"turned by {step.similarity.angle_deg:.2f} deg", f"{step.used} points in level surfaces"]
     else:
         count = step.inputs.get("given", len(step.residuals))
-        words += [f"{step.used} of {count} used", f"rms {step.rms:.4f} {unit}"]
+        words += [f"{step.used} of {count} used"]
+        words += [] if count == 1 else [f"rms {step.rms:.4f} {unit}"]  # of one distance nothing is left over
     if "scale_uncertainty" in step.inputs:
         words.append(f"scale sure to {step.inputs['scale_uncertainty']:.2%}")
     click.echo(f"{step.method:<11}{', '.join(words)}")
     if step.inputs.get("given", 0) > len(step.residuals) > 0:
         click.echo(f"  the {len(step.residuals)} largest residuals:")
     width = max((len(name) for name in step.residuals), default=0)
-    for name, residual in step.residuals.items():
+    for name, residual in step.residuals.items() if len(step.residuals) > 1 else ():
         click.echo(f"  {name:<{width}}  {residual:8.4f} {unit}{'  left out' if name in step.left_out else ''}")
     for level in step.inputs.get("levels", ()):
         is_floor = level["height"] == 0 or abs(level["height"]) < 1e-9

@@ -190,10 +190,9 @@ def _tell(scene: Scene, built: BuiltMap, out: Path, seconds: float) -> None:
         f"  points        {quality.points}, seen by {quality.track_length:.1f} photos on average, "
         f"reprojection error {quality.reprojection_px:.2f} px"
     )
-    if len(quality.models) > 1:
-        click.echo(
-            f"  models        {len(quality.models)} of {', '.join(map(str, quality.models))} photos; the largest was taken"
-        )
+    sizes = " and ".join(map(str, quality.parts))
+    larger = "" if len(quality.parts) < 2 else f", of {sizes} photos; the largest was taken"
+    click.echo(f"  models        {max(len(quality.parts), 1)}{larger}")
     more = f", and {len(scene.cameras) - 1} more" if len(scene.cameras) > 1 else ""
     click.echo(f"  camera        {camera.model} {camera.width}x{camera.height}, focal {camera.focal_px[0]:.1f} px{more}")
     click.echo(f"  top view      {out / 'map.png'}")
