@@ -110,16 +110,11 @@ def train_mlp(
     else:
         where = place or place_of(data.poses.centers_m)
         chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
+        if floor is not None and epochs is None:
+            chosen = with_steps_for_floor(chosen, len(data))
     check_writable(path)
-    if floor is not None and epochs is None and init is None:
-        chosen = with_steps_for_floor(chosen, len(data))
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start, floor)
-    floored = f", outside of {floor_map} costs {floor.weight:g} m per m" if floor is not None else ""
-    heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
-    note(
-        f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
-        f"{chosen.total_steps(len(data))} steps on {torch_device.type}{floored}"
-    )
+    note(_settings(model, chosen, data, init, floor_map, options))
     regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
     started = time.monotonic()
     if index is not None:
@@ -129,6 +124,18 @@ def train_mlp(
     save_model(regressor, path)
     checkpoint_path(path).unlink(missing_ok=True)
     click.echo(f"{path}: {_summary(regressor, time.monotonic() - started if index is not None else None, units)}")
+
+
+def _settings(
+    model: str, chosen: Recipe, data: TrainingSet, init: Path | None, floor_map: Path | None, options: TrainingOptions
+) -> str:
+    """What will be done."""
+    floored = f", outside of {floor_map} costs {options.floor.weight:g} m per m" if options.floor is not None else ""
+    heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
+    return (
+        f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
+        f"{chosen.total_steps(len(data))} steps on {options.device.type}{floored}"
+    )
 
 
 def _summary(regressor: PoseRegressor, calibration_seconds: float | None, units: str) -> str:

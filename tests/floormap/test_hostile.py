@@ -9,36 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from toy_masks import GOOD, WALKABLE, picture, refused
 
 from irploc.config import options_from_mapping
-from irploc.errors import BadInput, IrplocError
 from irploc.floormap import FloorMap, GrowOptions, Source, make_floor_map
 from irploc.floormap.file import FileEntries
 from irploc.floormap.picture import write_floor_picture
 from irploc.floormap.source import read_polygons, rgb_of, walkable_of_mask
 from irploc.geometry.poses import Poses
-
-WALKABLE = np.zeros((30, 40), dtype=bool)
-WALKABLE[10:20, 5:35] = True
-GOOD = 'format = "irploc-floormap"\nversion = 1\nmetres_per_pixel = 0.1\nmask = "mask.png"\n'
-
-
-def picture(path: Path, pixels: np.ndarray) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> Path:
-    return picture(tmp_path / "mask.png", WALKABLE.astype(np.uint8) * 255)
-
-
-def refused(function: object, *arguments: object, kind: type[IrplocError] = BadInput, **names: object) -> str:
-    with pytest.raises(kind) as caught:
-        function(*arguments, **names)  # type: ignore[operator]
-    assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
-    return str(caught.value)
-
 
 # absurd numbers
 

@@ -9,32 +9,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from toy_masks import GOOD, WALKABLE, picture, refused
 
 from irploc.cli import main
-from irploc.errors import BadInput, IrplocError, Mismatch
+from irploc.errors import Mismatch
 from irploc.floormap import FloorMap, Source, make_floor_map
 from irploc.floormap.picture import write_floor_picture
-
-WALKABLE = np.zeros((30, 40), dtype=bool)
-WALKABLE[10:20, 5:35] = True
-GOOD = 'format = "irploc-floormap"\nversion = 1\nmetres_per_pixel = 0.1\nmask = "mask.png"\n'
-
-
-def picture(path: Path, pixels: np.ndarray) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> Path:
-    return picture(tmp_path / "mask.png", WALKABLE.astype(np.uint8) * 255)
-
-
-def refused(function: object, *arguments: object, kind: type[IrplocError] = BadInput, **names: object) -> str:
-    with pytest.raises(kind) as caught:
-        function(*arguments, **names)  # type: ignore[operator]
-    assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["mask.png", "own.txt", "own"])
