@@ -98,17 +98,15 @@ def _selected(mapped: Mapped, quiet: bool) -> tuple[PairMatrix, str]:
     """Pairs by everything that the scene has to tell; by window and angle where it is not found."""
     from irploc.errors import BadInput
     from irploc.pairs import PairOptions, select_pairs
-    from irploc.pairs.candidates import default_window
     from irploc.pointcloud import check_frame, scene_points
 
-    window = default_window(mapped.scene.frames)
-    cloud, options, origin = None, PairOptions(window=window), "selected now"
+    cloud, options, origin = None, PairOptions(), "selected now"
     if mapped.folder is None:
         note(
             f"the scene {mapped.scene.name} is not where its embeddings record it: its pairs are found by window and angle "
             "alone (give --scene-dir to test what photos show)"
         )
-        options, origin = PairOptions(window=window, test="none"), "by window and angle"
+        options, origin = PairOptions(test="none"), "by window and angle"
     else:
         note("selecting correlated pairs; 'irploc pairs' keeps them for the next time")
         cloud = scene_points(mapped.folder)

@@ -91,10 +91,9 @@ def pairs(
 
     from irploc.files import check_writable
     from irploc.pairs import PairOptions, select_pairs
-    from irploc.pairs.candidates import default_window
 
     options = PairOptions(
-        PairOptions.window if window is None else window,
+        window,
         neighbours,
         angle,
         fov,
@@ -110,8 +109,6 @@ def pairs(
     with ExitStack() as stack:
         place = _place(ctx, scene, scene_dir, stack)
         options = options if place.folder else replace(options, test=_without_photos(place, options, points))
-        if window is None:
-            options = replace(options, window=default_window(place.scene.frames))
         path = out or workspace_of(ctx).root / "pairs" / f"{place.scene.name}.{'txt' if kind == 'hloc' else 'npz'}"
         for target in filter(None, (path, report)):
             check_writable(target)

@@ -19,13 +19,14 @@ from irploc.files import write_text
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.mapping.build import BuiltMap
+from irploc.mapping.known_positions import TIMES
 from irploc.mapping.photos import PhotoSet
 from irploc.mapping.reconstruct import save_model
 from irploc.mapping.work import WORK
 from irploc.readers.base import absolute, number_in_name
 from irploc.scene import UNFINISHED, Frames, Rejected, Scene
 
-RECORD, TIMES = "build.json", "times.csv"
+RECORD = "build.json"
 _BLOCKS = 10  # of a walk, unless told otherwise
 Split = Callable[[Frames], np.ndarray]
 

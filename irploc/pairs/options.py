@@ -18,8 +18,8 @@ class PairOptions:
     """Settings of ``select_pairs``.
 
     Attributes:
-        window: largest distance in ``index`` of two photos of a sequence, the paper's d. The default is for walks every
-            frame of which is a photo; ``candidates.default_window`` has that of others.
+        window: largest distance in ``index`` of two photos of a sequence, the paper's d; None is what 30 photos of the
+            scene's walks span (``candidates.default_window``).
         neighbours: most similar mapping photos that each photo is paired with; 0 is none, None is
             ``candidates.NEIGHBOURS`` for photos without an order and none for the others.
         max_angle_deg: between the orientations of a pair; None is half the angle at which the frustums touch.
@@ -36,7 +36,7 @@ class PairOptions:
         BadInput: for values that cannot be meant.
     """
 
-    window: int = 30
+    window: int | None = None
     neighbours: int | None = None
     max_angle_deg: float | None = None
     fov_deg: float | None = None

@@ -51,6 +51,8 @@ def select_pairs(
     paper's listing would let the last.
     """
     options = options or PairOptions()
+    if options.window is None:
+        options = replace(options, window=candidates.default_window(scene.frames))
     frames = scene.frames.of_split("train") if options.split == "train" else scene.frames
     if len(frames) < 2:
         kind = "mapping" if options.split == "train" else "any"
@@ -77,7 +79,7 @@ def select_pairs(
 
 def window_and_angle(
     frames: Frames,
-    window: int = PairOptions.window,
+    window: int = candidates.PAPER_WINDOW,
     max_angle_deg: float | None = None,
     cameras: Mapping[str, Camera] | None = None,
     scene: str = "scene",
@@ -107,6 +109,7 @@ def _candidates(
     frames: Frames, options: PairOptions, store: EmbeddingStore | None, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P, 2) pairs to test and (P,) where they come from."""
+    assert options.window is not None
     window = candidates.window_pairs(frames.sequences, frames.indices, options.window)
     retrieval = np.empty((0, 2), dtype=np.int64)
     if count := _neighbours(frames, options, store):
