@@ -12,7 +12,7 @@ from irploc.errors import BadInput, IrplocError
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side
-from irploc.pairs.opencv_safe import one_thread_a_call, opencv
+from irploc.opencv_safe import one_thread_a_call, opencv
 from irploc.pairs.points import mean_share
 from irploc.pairs.threads import in_threads
 from irploc.progress import Progress

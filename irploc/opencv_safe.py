@@ -18,7 +18,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise NotFound("matching features needs OpenCV: pip install 'irploc[pairs]', or choose --test none") from None
+        raise NotFound("features of photos need OpenCV: pip install 'irploc[structure]'") from None
     return cv2
 
 
