@@ -81,8 +81,9 @@ class Workspace:
         return sorted(path.parent.name for path in (self.root / "scenes").glob("*/scene.toml"))
 
     def embedded_scenes(self) -> list[str]:
-        """Names that have an embeddings file."""
-        return sorted(path.stem for path in (self.root / "embeddings").glob("*.h5"))
+        """Names that have an embeddings file; views (``irploc views``) belong to the scene that they were drawn of."""
+        names = {path.stem for path in (self.root / "embeddings").glob("*.h5")}
+        return sorted(name for name in names if name.removesuffix("-views") not in names - {name})
 
     def scenes_to_search(self) -> list[str]:
         """Where to localize when the user names no scene; further embeddings of a scene do not count.

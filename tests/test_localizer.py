@@ -56,7 +56,7 @@ def test_the_json_has_the_promised_fields_and_its_two_poses_agree(localizer: Loc
     answer = localizer.localize([scene.frames.images[0]])[0].to_json()
     fields = (
         "image status method scene units center_m world_from_cam_wxyz cam_from_world confidence expected_error spread "
-        "corrected outside_m plane_pose neighbours timing_ms"
+        "corrected outside_m plane_pose camera note neighbours timing_ms"
     )
     assert list(answer) == fields.split()
     assert list(answer["timing_ms"]) == ["decode", "encode", "estimate"]

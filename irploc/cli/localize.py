@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 @click.option(
     "--floor-map", type=FILE, help="Where one can walk, see 'irploc floormap'; tells positions outside and moves them."
 )
+@click.option(
+    "--focal",
+    type=float,
+    help="Focal length in pixels, for 'structure'.  [default: EXIF, else the mapping photos', else found with the pose]",
+)
 @click.option("--encoder", help="Where the scene's encoder is now, if it moved: onnx:PATH.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image, one per line.")
@@ -41,6 +46,7 @@ def localize(
     embeddings: Path | None,
     index: Path | None,
     floor_map: Path | None,
+    focal: float | None,
     encoder: str | None,
     device: str,
     as_json: bool,
@@ -58,7 +64,7 @@ def localize(
 
     paths, names = _expand(images)
     workspace = workspace_of(ctx)
-    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index, floor_map)
+    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index, floor_map, focal)
     for sentence in localizer.notes:
         note(sentence)
     answers: list[Localization] = []
@@ -142,6 +148,8 @@ def _in_words(answer: Localization) -> str:
     nearest = f"  nearest {answer.neighbours[0][0]} ({answer.neighbours[0][1]:.3f})" if answer.neighbours else ""
     if not answer.pose.valid[0]:
         reason = f"resembles nothing in {answer.scene}"
+        if answer.note:
+            reason = answer.note
         if answer.outside_m:
             reason = f"{answer.outside_m:.2f} m outside the floor map of {answer.scene}"
         return f"{answer.image}: {answer.status}, {reason} ({answer.method}){nearest}"
@@ -157,8 +165,17 @@ def _in_words(answer: Localization) -> str:
         expected = f"  expect {answer.expected_error[0]:.2g} {unit} {answer.expected_error[1]:.2g} deg"
     return (
         f"{answer.image}: x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{plane}{status}{confidence}{expected}  "
-        f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms"
+        f"in {answer.scene} by {answer.method}{nearest}  {milliseconds:.0f} ms{_camera(answer)}"
+        f"{f'  ({answer.note})' if answer.note else ''}"
     )
+
+
+def _camera(answer: Localization) -> str:
+    """Whose focal length was used, where a method used one."""
+    if answer.camera is None:
+        return ""
+    origin = {"given": "given", "focal": "as given", "exif": "by EXIF", "scene": "as mapped", "estimated": "estimated"}
+    return f"  focal {max(answer.camera.camera.focal_px):.0f} px {origin[answer.camera.source]}"
 
 
 def _on_plane(answer: Localization) -> str:

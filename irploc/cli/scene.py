@@ -165,6 +165,8 @@ def scene_info(ctx: click.Context, scene_name: str, picture: Path | None, as_jso
     unit = "m" if loaded.units == "metres" else f"({loaded.units})"
     click.echo(f"{loaded.name}: {counts_in_words(loaded)}, from {loaded.source}")
     click.echo(f"  ground truth  {loaded.ground_truth}; units: {loaded.units}")
+    if facts["learned"]:
+        click.echo(f"  learned       {facts['learned']} of {len(loaded.frames)} poses are estimates of irploc learn")
     if loaded.alignment:
         click.echo(
             f"  aligned by    {', '.join(facts['alignment'])}; 'irploc scene align {loaded.name} --show' has the details"
@@ -213,6 +215,7 @@ def _facts(loaded: Scene) -> dict[str, Any]:
         "splits": dict(Counter(frames.splits.tolist())),
         "units": loaded.units,
         "ground_truth": loaded.ground_truth,
+        "learned": int(frames.learned.sum()),
         "alignment": [step.method for step in loaded.alignment],
         "source": loaded.source,
         "extent_m": np.ptp(frames.poses.centers_m, axis=0).tolist(),

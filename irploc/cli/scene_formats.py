@@ -32,6 +32,8 @@ def lost_in(scene: Scene, format_name: str) -> list[str]:
         lost.append("the units (metres: import it with --metric)")
     if format_name in ("csv", "tum") and scene.units != "metres":
         lost.append(f"the units ({scene.units})")
+    if format_name != "csv" and (learned := int(frames.learned.sum())):
+        lost.append(f"which poses are estimates of irploc learn ({learned} of {len(frames)})")
     if format_name != "7scenes":
         lost.append(f"the ground truth's name ({scene.ground_truth})")
     return lost

@@ -72,14 +72,16 @@ def chosen_split(
 
 
 def splits_of(frames: Frames, kind: str, given: dict[str, Any]) -> np.ndarray:
-    """(N,) the split of each frame."""
+    """(N,) the split of each frame; photos whose poses irploc learn estimated map, whatever is asked."""
     import numpy as np
 
     from irploc import splits
 
     if kind == "all":
         return np.full(len(frames), "train", dtype=object)
-    made: np.ndarray = getattr(splits, f"by_{kind}")(frames, **given)
+    made = np.full(len(frames), "train", dtype=object)
+    measured = ~frames.learned
+    made[measured] = getattr(splits, f"by_{kind}")(frames[measured], **given)
     return made
 
 
@@ -111,6 +113,8 @@ def split_scene(ctx: click.Context, scene_name: str, **splitting: Any) -> None:
         note(f"{changed} photos changed their split: run 'irploc embed {scene_name}' again, then train its models again")
     else:
         note("the photos were split so already")
+    if learned := int(after.frames.learned.sum()):
+        note(f"{learned} photos whose poses irploc learn estimated go on mapping: they cannot test methods")
 
 
 def _counted(scene: Scene, kind: str, given: dict[str, Any]) -> np.ndarray:

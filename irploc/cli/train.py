@@ -13,6 +13,7 @@ from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
     from irploc.retrieval.index import PlaceIndex
+    from irploc.retrieval.store import EmbeddingStore
     from irploc.training.dataset import TrainingSet
     from irploc.training.floor import FloorTraining
     from irploc.training.loop import TrainingOptions
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Where one can walk, see 'irploc floormap'; positions outside cost something, and the fast recipe gets more steps.",
 )
 @click.option("--floor-weight", type=float, help="Cost of a metre outside, in metres of position error.  [default: 3]")
+@click.option("--views/--no-views", default=True, help="Train on the views of 'irploc views' too, where there are any.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of every random choice.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--out", type=FILE, help="Model file.  [default: models/<scene>.<model>.pt]")
@@ -64,6 +66,7 @@ def train_mlp(
     init: Path | None,
     floor_map: Path | None,
     floor_weight: float | None,
+    views: bool,
     seed: int,
     device: str,
     out: Path | None,
@@ -95,6 +98,7 @@ def train_mlp(
     torch_device = EncoderOptions(device=device).torch_device
     with EmbeddingStore.open(store_path(ctx, h5)) as store:
         data, units = TrainingSet.from_store(store), store.header.units
+        data = _with_views(data, store) if views else data
         floor = _floor(floor_map, floor_weight, data, units)
         index = build_index(store) if calibration or (calibration is None and init is None) else None
         workspace = workspace_of(ctx)
@@ -111,7 +115,7 @@ def train_mlp(
         where = place or place_of(data.poses.centers_m)
         chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
         if floor is not None and epochs is None:
-            chosen = with_steps_for_floor(chosen, len(data))
+            chosen = with_steps_for_floor(chosen, data.rows)
     check_writable(path)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start, floor)
     note(_settings(model, chosen, data, init, floor_map, options))
@@ -132,10 +136,23 @@ def _settings(
     """What will be done."""
     floored = f", outside of {floor_map} costs {options.floor.weight:g} m per m" if options.floor is not None else ""
     heads = (f", {chosen.heads} heads" if chosen.heads > 1 else "") + (f", from {init}" if init else "")
+    images = f"{len(data)} images" + (f" and {len(data.views)} views" if data.views is not None else "")
     return (
-        f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {len(data)} images of {data.embeddings.shape[1]} versions, "
-        f"{chosen.total_steps(len(data))} steps on {options.device.type}{floored}"
+        f"{model}, recipe {chosen.name} ({chosen.place}){heads}, {images} of {data.embeddings.shape[1]} versions, "
+        f"{chosen.total_steps(data.rows)} steps on {options.device.type}{floored}"
     )
+
+
+def _with_views(data: TrainingSet, store: EmbeddingStore) -> TrainingSet:
+    """The training set with the views that were drawn of its photos, if there are any that fit."""
+    from dataclasses import replace
+
+    from irploc.training.views import load_views
+
+    found, words = load_views(store)
+    if found is None and words:
+        note(words)
+    return replace(data, views=found)
 
 
 def _summary(regressor: PoseRegressor, calibration_seconds: float | None, units: str) -> str:
@@ -208,11 +225,12 @@ def _train_with_progress(
     from irploc.training.modelfile import PoseRegressor
 
     on_terminal = sys.stderr.isatty()
-    with progress("training", chosen.total_steps(len(data)), "steps", quiet) as bar, interruption_told():
+    with progress("training", chosen.total_steps(data.rows), "steps", quiet) as bar, interruption_told():
         lines = Lines(quiet, on_terminal)
         trained = train(data, model, chosen, replace(options, progress=bar, report=lines))
     identity = data.identity or {"dimension": data.dimension}
-    return PoseRegressor(model, trained.heads, chosen, options.seed, identity, asdict(trained.record))
+    record = {**asdict(trained.record), "views": data.rows - len(data)}
+    return PoseRegressor(model, trained.heads, chosen, options.seed, identity, record)
 
 
 def _calibrated(

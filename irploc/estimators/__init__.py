@@ -1,6 +1,6 @@
 """Localization methods; importing this package registers all of them."""
 
-from irploc.estimators import fused, interpolation, mlp, robust, siamese, siamese_image
+from irploc.estimators import fused, interpolation, mlp, robust, siamese, siamese_image, structure
 from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator, Query
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "robust",
     "siamese",
     "siamese_image",
+    "structure",
 ]

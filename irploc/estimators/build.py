@@ -110,8 +110,8 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
         return _calibrated(name, method, options, place)
     path = model or place.model_path(name)
     if not path.is_file():
-        command = method.train_command.format(embeddings=place.store.path)
-        raise NotFound(f"no model {path}: train it with '{command}'")
+        command = method.train_command.format(embeddings=place.store.path, scene=place.name)
+        raise NotFound(f"no {method.made} {path}: {method.making} it with '{command}'")
     return method.build(options, path, place)
 
 

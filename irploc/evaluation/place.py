@@ -14,7 +14,7 @@ from irploc.evaluation.results import Evaluation, MethodResult, evaluate_methods
 from irploc.localizer.current import moved, outdated
 from irploc.provenance import irploc_version
 from irploc.retrieval.store import NOT_RECORDED, StoreHeader
-from irploc.scene import Frames, Scene
+from irploc.scene import Frames, Scene, learned_note
 
 IN_THE_MAP = "The queries are mapping photos: the figures say nothing about new photos."
 
@@ -48,9 +48,17 @@ def evaluate_place(place: Place, methods: Sequence[str], split: str = "test") ->
         mapping=place.index.frames,
         encoder=header.encoder,
         provenance=_provenance(header),
-        notes=(*units_note(header.units), *((IN_THE_MAP,) if split == "train" else ())),
+        notes=(*units_note(header.units), *((IN_THE_MAP,) if split == "train" else ()), *_learned_notes(place, queries)),
         units="metres" if header.units == NOT_RECORDED else header.units,
     )
+
+
+def _learned_notes(place: Place, queries: Frames) -> list[str]:
+    """What a reader must know of poses that are no ground truth."""
+    estimated = int(queries.learned.sum())
+    words = f"{estimated} of {len(queries)} queries have poses that irploc learn estimated: they are no ground truth."
+    mapping = learned_note(place.index.frames)
+    return [*([mapping] if mapping else []), *([words] if estimated else [])]
 
 
 def _with_neighbours(results: dict[str, MethodResult], query: Query, place: Place) -> dict[str, MethodResult]:

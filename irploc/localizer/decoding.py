@@ -24,6 +24,7 @@ class DecodedPhoto:
     Attributes:
         pixels: (3, H, W) uint8.
         source: as it was given, in full size.
+        whole: whether the pixels are the photo in full size.
     """
 
     name: str
@@ -31,6 +32,12 @@ class DecodedPhoto:
     decode_ms: float
     source: Photo
     error: IrplocError | None = None
+    whole: bool = False
+
+    @property
+    def in_full_size(self) -> np.ndarray | None:
+        """(H, W, 3) uint8 of the whole photo; None where the pixels were reduced."""
+        return self.pixels.transpose(1, 2, 0) if self.whole else None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +73,8 @@ def _decode(image: Path | str | Image.Image | np.ndarray, fallback_name: str, ma
             photo = resize_to_max_side(_as_pil(image, name), max_side)
     except IrplocError as error:
         return DecodedPhoto(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, source, error)
-    return DecodedPhoto(name, to_array(photo), 1e3 * (time.perf_counter() - started), source)
+    whole = max_side is None or max(photo.size) < max_side
+    return DecodedPhoto(name, to_array(photo), 1e3 * (time.perf_counter() - started), source, whole=whole)
 
 
 def _as_pil(image: Image.Image | np.ndarray, name: str) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from irploc.estimators.base import UsedCamera
 from irploc.floormap import PlanePose
 from irploc.geometry.poses import Poses
 
@@ -27,7 +28,8 @@ class Localization:
 
     Attributes:
         image: its path as given, or a name.
-        status: ``ok``, ``not_localized`` or ``outside_map`` (the position is not walkable; ``pose`` stays as it is).
+        status: ``ok``, ``approximate`` (a method of accurate poses found none, ``pose`` is that of the one it started
+            from), ``not_localized`` or ``outside_map`` (the position is not walkable; ``pose`` stays as it is).
         method, scene: what answered, and where.
         pose: one row; NaN when not localized.
         confidence: in [0, 1], or None where the method is not calibrated.
@@ -40,6 +42,8 @@ class Localization:
         outside_m: metres from the method's position to walkable ground, also where they are too many to believe it; None
             without a floor map or an answer of the method.
         plane_pose: ``pose`` seen from above, not corrected; None without a pose or where nobody knows what is up.
+        camera: the intrinsics that were used, and where they come from; None for methods that need none.
+        note: what was assumed or went wrong, a sentence; None where there is nothing to say.
     """
 
     image: str
@@ -56,6 +60,8 @@ class Localization:
     corrected: Corrected | None = None
     outside_m: float | None = None
     plane_pose: PlanePose | None = None
+    camera: UsedCamera | None = None
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``irploc localize --json`` prints."""
@@ -76,6 +82,8 @@ class Localization:
             "corrected": None if self.corrected is None else self.corrected.to_json(),
             "outside_m": self.outside_m,
             "plane_pose": None if self.plane_pose is None else self.plane_pose.to_json(),
+            "camera": None if self.camera is None else self.camera.to_json(),
+            "note": self.note,
             "neighbours": [{"name": name, "similarity": round(value, 6)} for name, value in self.neighbours],
             "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
         }

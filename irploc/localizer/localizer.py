@@ -17,7 +17,9 @@ from irploc.errors import BadInput, IrplocError
 from irploc.estimators.base import NOT_LOCALIZED, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.estimators.floor_corrected import OnFloor, on_floor
+from irploc.estimators.structure import Structure
 from irploc.floormap import FloorMap, plane_poses
+from irploc.geometry.cameras import Camera
 from irploc.images import Photo
 from irploc.localizer.current import check_map, scene_now
 from irploc.localizer.decoding import DecodedPhoto, decode_ahead
@@ -74,8 +76,8 @@ class Localizer:
     >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
     """
 
-    def __init__(self, scenes: Sequence[Served], encoder: Encoder) -> None:
-        self.scenes, self.encoder = tuple(scenes), encoder
+    def __init__(self, scenes: Sequence[Served], encoder: Encoder, focal_px: float | None = None) -> None:
+        self.scenes, self.encoder, self.focal_px = tuple(scenes), encoder, focal_px
         self.max_side = scenes[0].place.store.header.max_side or None
 
     @property
@@ -100,6 +102,7 @@ class Localizer:
         embeddings: Path | None = None,
         index: Path | None = None,
         floor_map: Path | None = None,
+        focal_px: float | None = None,
     ) -> Localizer:
         """Loads what is needed to localize in a scene.
 
@@ -112,12 +115,16 @@ class Localizer:
             device: ``auto``, ``cpu``, ``cuda``.
             embeddings, index: files elsewhere than in the workspace.
             floor_map: where one can walk in the scene, see ``docs/floormap.md``.
+            focal_px: focal length of the photos in pixels, for methods that use it; else they take what the file says, or
+                the mapping photos' camera, or find it with the pose.
 
         Raises:
             NotFound, BadInput, Mismatch: when the scene, its embeddings, the model or the encoder do not fit, or no scene is
                 named and they were embedded in different ways; when a scene's folder is there and other photos map the
                 place now, or have other poses. Photos that only came in are a sentence in ``notes``.
         """
+        if focal_px is not None and not 0 < focal_px < float("inf"):
+            raise BadInput(f"the focal length is {focal_px:g} px, it must be positive")
         home = Workspace.locate(workspace)
         names = [scene] if scene else [embeddings.stem] if embeddings else home.scenes_to_search()
         if len(names) > 1 and (model or index or floor_map):
@@ -133,7 +140,8 @@ class Localizer:
             floor = None if floor_map is None else check_floor_map(FloorMap.load(floor_map), places[0])
             loaded = encoder_of(places[0], encoder, device)
             known = zip(places, scenes, notes, strict=True)
-            return cls([_served(place, method, model, floor, now, note) for place, now, note in known], loaded)
+            served = [_served(place, method, model, floor, now, note) for place, now, note in known]
+            return cls(served, loaded, focal_px)
         finally:
             for place in places:
                 place.store.close()
@@ -152,9 +160,17 @@ class Localizer:
         return answers
 
     def localize_many(
-        self, images: Iterable[Path | str | Image.Image | np.ndarray], batch_size: int = 8
+        self,
+        images: Iterable[Path | str | Image.Image | np.ndarray],
+        batch_size: int = 8,
+        camera: Camera | None = None,
     ) -> Iterator[Localization | IrplocError]:
         """Answers in order, an error in the place of each photo that cannot be used; decodes ahead of the encoder.
+
+        Args:
+            images: paths, PIL images, or (H, W, 3) uint8 RGB arrays.
+            batch_size: photos that are encoded at once.
+            camera: intrinsics of all of them, where the caller knows; for methods that use them.
 
         Raises:
             BadInput: for one photo instead of a list of them.
@@ -166,7 +182,7 @@ class Localizer:
         batch: list[DecodedPhoto] = []
         for photo in decode_ahead(images, self.max_side, 2 * batch_size):
             if batch and (photo.shape != batch[0].shape or len(batch) == batch_size or photo.error):
-                yield from self._answer(batch)
+                yield from self._answer(batch, camera)
                 batch = []
             if photo.error is None and min(photo.shape[1:]) < self.encoder.minimum_side:
                 yield self._too_small(photo)
@@ -174,29 +190,38 @@ class Localizer:
                 yield photo.error
             else:
                 batch.append(photo)
-        yield from self._answer(batch)
+        yield from self._answer(batch, camera)
 
     def _too_small(self, photo: DecodedPhoto) -> IrplocError:
         height, width = photo.shape[1:]
         least = self.encoder.minimum_side
         return BadInput(f"{photo.name} is {width}x{height}, {self.encoder.name} needs at least {least} pixels a side")
 
-    def _answer(self, batch: list[DecodedPhoto]) -> Iterator[Localization]:
+    def _answer(self, batch: list[DecodedPhoto], camera: Camera | None) -> Iterator[Localization]:
         if not batch:
             return
         started = time.perf_counter()
         pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
         embeddings = self.encoder.encode(pixels).numpy()
         encoded = time.perf_counter()
-        answers = self.estimate(embeddings, [photo.source for photo in batch])
+        cameras = [camera] * len(batch)
+        answers = self.estimate(
+            embeddings, [photo.source for photo in batch], cameras, [photo.in_full_size for photo in batch]
+        )
         finished = time.perf_counter()
         for photo, answer in zip(batch, answers, strict=True):
             yield _localization(
                 photo, answer, 1e3 * (encoded - started) / len(batch), 1e3 * (finished - encoded) / len(batch)
             )
 
-    def estimate(self, embeddings: np.ndarray, images: Sequence[Photo] = ()) -> list[Answer]:
-        """The answer to each of (N, D) unit embeddings, of N photos for methods that look at pixels.
+    def estimate(
+        self,
+        embeddings: np.ndarray,
+        images: Sequence[Photo] = (),
+        cameras: Sequence[Camera | None] = (),
+        decoded: Sequence[np.ndarray | None] = (),
+    ) -> list[Answer]:
+        """The answer to each of (N, D) unit embeddings; the photos, their cameras and pixels are for methods that use them.
 
         The scene with the most similar mapping photo gives it, unless it refuses the photo and another one does not.
         """
@@ -204,8 +229,14 @@ class Localizer:
         for asked in self._scenes_of(embeddings):
             for number, served in enumerate(self.scenes):
                 rows = [row for row in np.flatnonzero(asked == number).tolist() if row not in answers or not answers[row].ok]
-                photos = [images[row] for row in rows] if images else ()
-                for row, answer in zip(rows, _ask(served, embeddings[rows], photos), strict=True):
+                query = Query(
+                    embeddings[rows],
+                    [cameras[row] for row in rows] if cameras else (),
+                    [images[row] for row in rows] if images else (),
+                    [decoded[row] for row in rows] if decoded else (),
+                    self.focal_px,
+                )
+                for row, answer in zip(rows, _ask(served, query), strict=True):
                     if answer.ok or row not in answers:
                         answers[row] = answer
         return [answers[row] for row in range(len(embeddings))]
@@ -218,16 +249,16 @@ class Localizer:
         return np.argsort(-np.stack(nearest), axis=0, kind="stable")
 
 
-def _ask(served: Served, embeddings: np.ndarray, images: Sequence[Photo]) -> list[Answer]:
-    if not len(embeddings):
+def _ask(served: Served, query: Query) -> list[Answer]:
+    if not len(query):
         return []
-    estimates = served.estimator.estimate(Query(embeddings, images=images))
-    neighbours = served.place.shown_neighbours(embeddings, estimates)
+    estimates = served.estimator.estimate(query)
+    neighbours = served.place.shown_neighbours(query.embeddings, estimates)
     floor = None
     if served.floor_map is not None:
         floor = on_floor(estimates, served.floor_map)
         estimates = floor.answers
-    return [Answer(served, row, estimates, neighbours, floor) for row in range(len(embeddings))]
+    return [Answer(served, row, estimates, neighbours, floor) for row in range(len(query))]
 
 
 def _localization(photo: DecodedPhoto, answer: Answer, encode_ms: float, estimate_ms: float) -> Localization:
@@ -256,6 +287,8 @@ def _localization(photo: DecodedPhoto, answer: Answer, encode_ms: float, estimat
         corrected=corrected,
         outside_m=outside_m,
         plane_pose=None if served.up is None else plane_poses(pose, served.up)[0],
+        camera=estimates.cameras[row],
+        note=estimates.notes[row] or None,
     )
 
 
@@ -268,4 +301,6 @@ def _served(
 ) -> Served:
     chosen = method or (method_of(model) if model else default_method(place))
     up = floor.up if floor is not None else up_of_scene(scene)
-    return Served(place, chosen, build_estimator(chosen, place, model), floor, up, note)
+    estimator = build_estimator(chosen, place, model)
+    of_method = estimator.note if isinstance(estimator, Structure) else ""
+    return Served(place, chosen, estimator, floor, up, " ".join(filter(None, (note, of_method))))

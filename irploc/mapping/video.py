@@ -209,3 +209,44 @@ def _imageio_ffmpeg() -> Any:
     except ImportError:
         raise BadInput("videos need the package imageio-ffmpeg: pip install 'irploc[video]'") from None
     return imageio_ffmpeg
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One frame of a video.
+
+    Attributes:
+        number: 0-based, in the video.
+        time_s: its presentation time.
+        pixels: (H, W, 3) uint8 RGB, upright.
+    """
+
+    number: int
+    time_s: float
+    pixels: np.ndarray
+
+
+def read_frames(video: Path, facts: VideoFacts, every: int = 1) -> Iterator[VideoFrame]:
+    """Every n-th frame of a video, one after the other, in full size; a file that is cut off ends early.
+
+    Raises:
+        BadInput: where nothing can be decoded.
+    """
+    width, height = facts.width, facts.height
+    chosen = "" if every == 1 else f"select='not(mod(n,{every}))',"
+    command = ["-i", str(video.absolute()), "-map", "0:v:0", "-vf", f"{chosen}scale={width}:{height},format=rgb24,showinfo"]
+    command += ["-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
+    count = 0
+    with tempfile.NamedTemporaryFile() as said, Path(said.name).open("rb") as heard, _ffmpeg(command, said) as process:
+        assert process.stdout is not None
+        times: dict[int, float] = {}
+        rest = b""
+        while len(content := process.stdout.read(width * height * 3)) == width * height * 3:
+            whole, _, rest = (rest + heard.read()).rpartition(b"\n")
+            times.update((int(number), float(stamp)) for number, stamp in _TIME.findall(whole))
+            pixels = np.frombuffer(content, np.uint8).reshape(height, width, 3)
+            time_s = times.pop(count, every * count / max(facts.fps, 1e-3))
+            yield VideoFrame(every * count, time_s, pixels)
+            count += 1
+    if not count:
+        raise BadInput(f"{video}: no frame can be decoded: the file is damaged, or cut off before its first frame")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from irploc.geometry import rotations
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import OPENCV_FROM_OPENGL, Poses
 from irploc.readers.base import READERS, FrameList, Imported, ReadOptions, numbers
-from irploc.scene import POSE_COLUMNS, SPLITS, poses_from_columns
+from irploc.scene import LABEL_COLUMN, LEARNED, POSE_COLUMNS, SPLITS, poses_from_columns
 
 CONVENTIONS = {
     "world_from_cam": "tx ty tz is the camera centre, q turns camera axes into world axes",
@@ -81,9 +81,9 @@ class Table:
 def read_csv(path: Path, options: ReadOptions) -> Imported:
     """A table with an image column and ``tx,ty,tz,qw,qx,qy,qz``; or without column names, in that order.
 
-    Further columns that are used where they are there: ``sequence``, ``index``, ``split``, and for intrinsics ``camera``,
-    ``model``, ``width``, ``height``, ``params`` (separated by spaces, COLMAP's order). Cells are separated by commas,
-    semicolons, tabs or spaces. What the pose's numbers mean is told by ``options.convention``, see ``Convention``. Image
+    Further columns that are used where they are there: ``sequence``, ``index``, ``split``, ``label``, and for intrinsics
+    ``camera``, ``model``, ``width``, ``height``, ``params`` (separated by spaces, COLMAP's order). Cells are separated by
+    commas, semicolons, tabs or spaces. What the numbers mean is told by ``options.convention``, see ``Convention``. Image
     paths are relative to ``options.images``, else to the table's folder.
 
     Raises:
@@ -105,7 +105,7 @@ def read_csv(path: Path, options: ReadOptions) -> Imported:
     places = [table.columns.index(name) for name in POSE_COLUMNS]
     values = numbers([(line, [cells[place] for place in places]) for line, cells in table.rows], slice(0, 7), path)
     return Imported(
-        frames.finish(convention.poses(values, where, str(path)), str(path)),
+        replace(frames.finish(convention.poses(values, where, str(path)), str(path)), labels=_labels(table)),
         root,
         cameras,
         f"table {path.name} ({options.convention})",
@@ -177,6 +177,12 @@ def _check_splits(splits: list[str], table: Table) -> None:
             f"{table.path}: {len(bad)} of {len(splits)} rows have an unknown split; first: line {table.rows[bad[0]][0]}, "
             f"{splits[bad[0]]!r}; expected one of {', '.join(SPLITS)}"
         )
+
+
+def _labels(table: Table) -> np.ndarray:
+    """(N,) where each pose comes from, see ``Frames.labels``; other tables may call anything else a label."""
+    cells = table.cells(LABEL_COLUMN) or [""] * len(table.rows)
+    return np.array([cell if cell == LEARNED else "" for cell in cells], dtype=object)
 
 
 def _indices(table: Table) -> list[int | None]:

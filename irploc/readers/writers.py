@@ -14,7 +14,7 @@ from irploc.geometry.cameras import CAMERA_MODELS, Camera
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.readers.table import CAMERA_COLUMNS
 from irploc.registry import Registry
-from irploc.scene import POSE_COLUMNS, SPLITS, Scene
+from irploc.scene import LABEL_COLUMN, POSE_COLUMNS, SPLITS, Scene
 
 Writer = Callable[[Scene, Path], None]
 WRITERS: Registry[Writer] = Registry("export format")
@@ -50,6 +50,8 @@ def write_csv(scene: Scene, path: Path) -> None:
     cells = {"": ("", "", "", "")} | {name: _camera_cells(camera) for name, camera in scene.cameras.items()}
     table["camera"] = frames.cameras
     table[CAMERA_COLUMNS] = [cells[name] for name in frames.cameras]
+    if frames.learned.any():
+        table[LABEL_COLUMN] = frames.labels
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False)
 

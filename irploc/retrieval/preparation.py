@@ -130,6 +130,7 @@ def _up_to_date(store: EmbeddingStore, header: StoreHeader, frames: Frames, file
         and np.array_equal(ours.splits, theirs.splits)
         and np.array_equal(ours.sequences, theirs.sequences)
         and np.array_equal(ours.indices, theirs.indices)
+        and np.array_equal(ours.labels, theirs.labels)
         and np.array_equal(ours.poses.centers_m, theirs.poses.centers_m)
         and np.array_equal(ours.poses.world_from_cam_wxyz, theirs.poses.world_from_cam_wxyz)
         and np.array_equal(store.file_sizes, file_sizes)

@@ -310,6 +310,8 @@ def _write_structure(
     file.create_dataset("split", data=list(frames.splits), dtype=_TEXT, shape=(count,))
     file.create_dataset("sequence", data=list(frames.sequences), dtype=_TEXT, shape=(count,))
     file.create_dataset("camera", data=list(frames.cameras), dtype=_TEXT, shape=(count,))
+    if frames.learned.any():
+        file.create_dataset("label", data=list(frames.labels), dtype=_TEXT, shape=(count,))
     file.create_dataset("index", data=frames.indices)
     poses = np.concatenate([frames.poses.centers_m, frames.poses.world_from_cam_wxyz], axis=1)
     file.create_dataset("poses", data=poses)
@@ -354,6 +356,7 @@ def _read_frames(file: h5py.File, image_root: Path) -> Frames:
         splits=file["split"].asstr()[:],
         cameras=tuple(file["camera"].asstr()[:]),
         poses=Poses(poses[:, :3], poses[:, 3:]),
+        labels=file["label"].asstr()[:] if "label" in file else None,  # type: ignore[arg-type]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 
 SPLITS = ("train", "validation", "test")
+LEARNED = "structure"  # the label of a pose that 'irploc learn' estimated
 UNIT_TOLERANCE = 1e-2
 
 
@@ -30,6 +32,7 @@ class Frames:
         splits: (N,) str, one of ``SPLITS``.
         cameras: N keys of ``Scene.cameras``; empty where intrinsics are unknown.
         poses: N ``Poses``, none missing.
+        labels: (N,) str, where a pose comes from: empty for the scene's ground truth, ``LEARNED`` for an estimate.
 
     Raises:
         ValueError: when the columns differ in length.
@@ -42,12 +45,15 @@ class Frames:
     splits: np.ndarray
     cameras: tuple[str, ...]
     poses: Poses
+    labels: np.ndarray = None  # type: ignore[assignment]  # empty for all, see below
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequences", np.asarray(self.sequences, dtype=object))
         object.__setattr__(self, "indices", np.asarray(self.indices, dtype=np.int64))
         object.__setattr__(self, "splits", np.asarray(self.splits, dtype=object))
-        columns = (self.names, self.sequences, self.indices, self.splits, self.cameras, self.poses)
+        labels = [""] * len(self.images) if self.labels is None else self.labels
+        object.__setattr__(self, "labels", np.asarray(labels, dtype=object))
+        columns = (self.names, self.sequences, self.indices, self.splits, self.cameras, self.poses, self.labels)
         if any(len(column) != len(self.images) for column in columns):
             raise ValueError("the columns of Frames differ in length")
 
@@ -65,11 +71,31 @@ class Frames:
             splits=self.splits[chosen],
             cameras=tuple(self.cameras[row] for row in chosen),
             poses=self.poses[chosen],
+            labels=self.labels[chosen],
         )
 
     def of_split(self, split: str) -> Frames:
         """The frames of one split."""
         return self[self.splits == split]
+
+    @property
+    def learned(self) -> np.ndarray:
+        """(N,) bool: whose pose is an estimate instead of ground truth."""
+        return np.asarray(self.labels != "", dtype=bool)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Frames]) -> Frames:
+        """All rows of all parts, in order."""
+        return cls(
+            images=tuple(image for part in parts for image in part.images),
+            names=tuple(name for part in parts for name in part.names),
+            sequences=np.concatenate([part.sequences for part in parts]),
+            indices=np.concatenate([part.indices for part in parts]),
+            splits=np.concatenate([part.splits for part in parts]),
+            cameras=tuple(camera for part in parts for camera in part.cameras),
+            poses=Poses.concatenate([part.poses for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -90,14 +116,30 @@ def mapping_fingerprint(frames: Frames, ground_truth: str) -> str:
     return provenance.sha256_of_parts([*parts, np.round(values * 1e6).astype("<i8").tobytes()])
 
 
+def learned_note(mapping: Frames) -> str:
+    """A sentence where poses of mapping photos are estimates, else empty."""
+    count = int(mapping.learned.sum())
+    return f"{count} of {len(mapping)} mapping photos have poses that irploc learn estimated." if count else ""
+
+
 def check_frames(frames: Frames, cameras: dict[str, Camera], where: str) -> None:
-    """Raises BadInput for duplicate names, unknown splits or cameras, and missing poses, each with count and example."""
+    """Raises BadInput for duplicate names, unknown splits, labels or cameras, missing poses, and estimates that are to test
+    methods, each with count and example."""
     repeated = [name for name, count in Counter(frames.names).items() if count > 1]
     if repeated:
         raise BadInput(f"{where}: {len(repeated)} image names occur twice; first: {summarize(repeated)}")
     unknown = sorted(set(frames.splits) - set(SPLITS))
     if unknown:
         raise BadInput(f"{where}: unknown split {unknown[0]!r}, expected one of {', '.join(SPLITS)}")
+    strange = sorted(set(frames.labels) - {"", LEARNED})
+    if strange:
+        raise BadInput(f"{where}: unknown label {strange[0]!r}, expected {LEARNED!r} or an empty one")
+    judging = [frames.names[row] for row in np.flatnonzero(frames.learned & (frames.splits != "train"))]
+    if judging:
+        raise BadInput(
+            f"{where}: {len(judging)} photos whose poses irploc learn estimated are to test methods; first: "
+            f"{summarize(judging)}; they can only map: their split must be train"
+        )
     lost = sorted({name for name in frames.cameras if name and name not in cameras})
     if lost:
         raise BadInput(f"{where}: frames name camera {lost[0]!r}, which scene.toml does not describe")

@@ -13,10 +13,14 @@ from irploc.scene.frames import Frames, Rejected, name_of, poses_from_columns
 
 POSE_COLUMNS = ["tx", "ty", "tz", "qw", "qx", "qy", "qz"]
 COLUMNS = ["image", "sequence", "index", "split", "camera", *POSE_COLUMNS]
+LABEL_COLUMN = "label"  # the last one, written only where a photo has a label
 
 
 def frames_table(frames: Frames, folder: Path) -> str:
-    """The text of ``frames.csv`` for a scene in ``folder``, which paths are relative to where they can be."""
+    """The text of ``frames.csv`` for a scene in ``folder``, which paths are relative to where they can be.
+
+    A column ``label`` comes last where a pose is not ground truth.
+    """
     table = pd.DataFrame(
         {
             "image": [stored_path(path, folder) for path in frames.images],
@@ -27,6 +31,8 @@ def frames_table(frames: Frames, folder: Path) -> str:
         }
     )
     table[POSE_COLUMNS] = np.concatenate([frames.poses.centers_m, frames.poses.world_from_cam_wxyz], axis=1)
+    if frames.learned.any():
+        table[LABEL_COLUMN] = frames.labels
     return table.to_csv(index=False)
 
 
@@ -37,7 +43,7 @@ def read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
         NotFound: no such file. BadInput: it is no such table, or a pose cannot be one.
     """
     path = folder / "frames.csv"
-    text = {"image": str, "sequence": str, "split": str, "camera": str}
+    text = {"image": str, "sequence": str, "split": str, "camera": str, LABEL_COLUMN: str}
     try:
         table = pd.read_csv(
             path,
@@ -70,6 +76,7 @@ def read_frames(folder: Path, base: Path, image_root: Path) -> Frames:
         splits=table["split"].to_numpy(dtype=object),
         cameras=tuple(table["camera"]),
         poses=poses_from_columns(numbers[:, :3], numbers[:, 3:], list(table["image"]), str(path)),
+        labels=table[LABEL_COLUMN].to_numpy(dtype=object) if LABEL_COLUMN in table else None,  # type: ignore[arg-type]
     )
 
 

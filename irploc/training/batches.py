@@ -62,11 +62,12 @@ class Batches:
     def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
         self._orders: dict[int, tuple[int, torch.Tensor]] = {}  # by head: the epoch and its order of images
-        self.embeddings = torch.from_numpy(np.ascontiguousarray(data.embeddings)).to(device)
-        targets = {name: values.to(device) for name, values in targets_of(data.poses, recipe.standardize).items()}
+        self.embeddings = torch.from_numpy(np.ascontiguousarray(data.row_embeddings())).to(device)
+        targets = {name: values.to(device) for name, values in targets_of(data.row_poses(), recipe.standardize).items()}
         self.target_map = TargetMap.fit(targets) if recipe.standardize else TargetMap.identity()
         self.targets = self.target_map.apply(targets)
-        walk = np.lexsort((data.indices, data.sequences))
+        photos = data.row_photos()
+        walk = np.lexsort((data.indices[photos], data.sequences[photos]))
         self._walk = torch.from_numpy(walk).to(device)
         self._rank = torch.from_numpy(np.argsort(walk)).to(device)
         watched = data.watched

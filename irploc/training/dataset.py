@@ -30,8 +30,31 @@ class Monitor:
 
 
 @dataclass(frozen=True)
+class Views:
+    """W views that were drawn from mapping photos, with poses of their own.
+
+    Attributes:
+        embeddings: (W, D) float32 unit vectors.
+        poses: W.
+        parents: (W,) row of the mapping photo that each was drawn from.
+    """
+
+    embeddings: np.ndarray
+    poses: Poses
+    parents: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    def of(self, kept: np.ndarray) -> Views:
+        """The views of some photos, (N,) mask, whose rows are counted anew."""
+        mine = kept[self.parents]
+        return Views(self.embeddings[mine], self.poses[mine], (np.cumsum(kept) - 1)[self.parents[mine]])
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """N mapping photos.
+    """N mapping photos, and perhaps views drawn from them.
 
     Attributes:
         embeddings: (N, V, D) float16 or float32; version 0 is the plain photo.
@@ -40,6 +63,7 @@ class TrainingSet:
         indices: (N,) its position in the walk.
         identity: which scene, photos, encoder and settings these are; kept with the model.
         monitor: photos to watch; the mapping photos themselves where a scene has no others.
+        views: to be trained on beside the photos; None without.
 
     Raises:
         ValueError: when the columns differ in length.
@@ -51,6 +75,7 @@ class TrainingSet:
     indices: np.ndarray
     identity: dict[str, str | int] = field(default_factory=dict)
     monitor: Monitor | None = None
+    views: Views | None = None
 
     def __post_init__(self) -> None:
         if self.embeddings.ndim != 3:
@@ -60,6 +85,41 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    @property
+    def rows(self) -> int:
+        """N photos and W views: what an epoch goes through."""
+        return len(self) + (0 if self.views is None else len(self.views))
+
+    def row_embeddings(self) -> np.ndarray:
+        """(N + W, V, D) all versions of the photos and of the views.
+
+        Views were embedded once. Their jittered versions are made of the photo's: what its jitter changed in its embedding
+        is added to the view's.
+        """
+        if self.views is None:
+            return self.embeddings
+        rows = np.empty((self.rows, *self.embeddings.shape[1:]), dtype=self.embeddings.dtype)
+        rows[: len(self)] = self.embeddings
+        for number, (view, parent) in enumerate(zip(self.views.embeddings, self.views.parents, strict=True), len(self)):
+            versions = self.embeddings[parent].astype(np.float32)
+            moved = view + (versions - versions[0])
+            rows[number] = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+        return rows
+
+    def row_poses(self) -> Poses:
+        """N + W."""
+        return self.poses if self.views is None else Poses.concatenate([self.poses, self.views.poses])
+
+    def row_photos(self) -> np.ndarray:
+        """(N + W,) the photo that each row is, or was drawn from."""
+        photos = np.arange(len(self))
+        return photos if self.views is None else np.concatenate([photos, self.views.parents])
+
+    def only(self, kept: np.ndarray) -> TrainingSet:
+        """Some of the photos, (N,) mask, with their views; nothing else is known about them."""
+        columns = (self.embeddings[kept], self.poses[kept], self.sequences[kept], self.indices[kept])
+        return TrainingSet(*columns, views=None if self.views is None else self.views.of(kept))
 
     @property
     def dimension(self) -> int:
@@ -79,7 +139,11 @@ class TrainingSet:
         """Identifies the numbers themselves; a checkpoint continues only on the same ones."""
         poses = np.concatenate([self.poses.centers_m, self.poses.world_from_cam_wxyz], axis=1)
         sums = self.embeddings.sum(axis=(1, 2), dtype=np.float64)
-        return provenance.sha256_of_parts([repr(self.embeddings.shape).encode(), poses.tobytes(), sums.tobytes()])
+        parts = [repr(self.embeddings.shape).encode(), poses.tobytes(), sums.tobytes()]
+        if self.views is not None:
+            drawn = np.concatenate([self.views.poses.centers_m, self.views.poses.world_from_cam_wxyz], axis=1)
+            parts += [drawn.tobytes(), self.views.embeddings.sum(axis=1, dtype=np.float64).tobytes()]
+        return provenance.sha256_of_parts(parts)
 
     @classmethod
     def from_store(cls, store: EmbeddingStore) -> TrainingSet:
@@ -90,6 +154,7 @@ class TrainingSet:
         """
         frames = store.frames
         rows = np.flatnonzero(frames.splits == "train")
+        learned = int(frames.learned[rows].sum())  # photos whose poses irploc learn estimated
         if not len(rows):
             raise BadInput(f"{store.path} has no mapping photos (split 'train'): split the scene and embed it again")
         return cls(
@@ -97,7 +162,7 @@ class TrainingSet:
             poses=frames.poses[rows],
             sequences=frames.sequences[rows],
             indices=frames.indices[rows],
-            identity=identity_of(store),
+            identity={**identity_of(store), **({"learned": learned} if learned else {})},
             monitor=_monitor(store),
         )
 

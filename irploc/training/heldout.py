@@ -37,7 +37,7 @@ class HeldOut:
     @property
     def steps(self) -> int:
         """Of all the trainings together."""
-        return sum(self._recipe.total_steps(int((~held).sum())) for held in self._folds)
+        return sum(self._recipe.total_steps(self._data.only(~held).rows) for held in self._folds)
 
     def poses(self, fold: int, rows: np.ndarray) -> Poses:
         """For photos of the fold, which the model has not seen."""
@@ -46,9 +46,7 @@ class HeldOut:
         return self._trained[fold].poses(np.asarray(self._data.embeddings[rows, 0], dtype=np.float32))
 
     def _train(self, fold: int) -> PoseRegressor:
-        kept = ~self._folds[fold]
         data = self._data
-        some = TrainingSet(data.embeddings[kept], data.poses[kept], data.sequences[kept], data.indices[kept])
-        trained = train(some, self._model, self._recipe, self._options)
+        trained = train(data.only(~self._folds[fold]), self._model, self._recipe, self._options)
         identity: dict[str, str | int] = {"dimension": data.dimension}
         return PoseRegressor(self._model, trained.heads, self._recipe, self._options.seed, identity, {})

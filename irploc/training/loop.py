@@ -122,7 +122,7 @@ class _Run:
 
     def __init__(self, data: TrainingSet, model: str, recipe: Recipe, options: TrainingOptions) -> None:
         self._recipe, self._options = recipe, options
-        self._per_epoch, self._total = recipe.steps_per_epoch(len(data)), recipe.total_steps(len(data))
+        self._per_epoch, self._total = recipe.steps_per_epoch(data.rows), recipe.total_steps(data.rows)
         floor = None if options.floor is None else options.floor.to_plain()
         self._settings: dict[str, Any] = {
             **data.identity,

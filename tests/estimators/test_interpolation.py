@@ -163,6 +163,10 @@ def test_k_beyond_the_number_of_photos_says_so(index: PlaceIndex) -> None:
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_model])
 def test_a_method_without_its_model_says_how_to_train_it(index: PlaceIndex, name: str) -> None:
-    commands = {"siamese": "train siamese tiny.h5", "siamese-image": "train siamese-image tiny.h5"}
+    commands = {
+        "siamese": "train siamese tiny.h5",
+        "siamese-image": "train siamese-image tiny.h5",
+        "structure": "make it with 'irploc triangulate tiny'",
+    }
     with pytest.raises(NotFound, match=commands.get(name, f"train-mlp tiny.h5 --model {name}")):
         build_estimator(name, FakePlace(index))

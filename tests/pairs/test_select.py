@@ -151,7 +151,7 @@ def test_a_test_without_any_data_is_refused(tmp_path: Path, test: str, words: st
 
 def test_without_opencv_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(NotFound, match=r"pip install 'irploc\[pairs\]'"):
+    with pytest.raises(NotFound, match=r"pip install 'irploc\[structure\]'"):
         select_pairs(make_wall_scene(tmp_path, X))
 
 

@@ -89,7 +89,7 @@ def train_without(
 ) -> SiameseModel:
     """A quick one on the photos outside a mask (N,), to see what such models say of photos that they have not seen."""
     kept = ~held
-    some = TrainingSet(data.embeddings[kept], data.poses[kept], data.sequences[kept], data.indices[kept])
+    some = data.only(kept)
     quick = replace(recipe, epochs=1, minimum_steps=held_out_steps(recipe, len(data)))
     options = replace(options, checkpoint=None, report=lambda line: None)
     return train_on_embeddings(some, pairs.among(kept), quick, options)
