@@ -40,7 +40,6 @@ from irploc.workspace import Workspace
 
 PLAIN_PAIRS, PLAIN_NEAREST, PLAIN_RATIO = 15, 10, 0.85
 OURS, ALONE, PLAIN = "structure", "structure:prior=false", "plain script"
-_QUIET = {"stderr": subprocess.DEVNULL}
 
 
 def main() -> None:
@@ -99,7 +98,8 @@ def asked(home: Workspace, scene: str, method: str, step: int) -> dict[str, floa
     with place.store:
         query, truth = queries(place, step)
         estimator = place.estimator(method)
-        one(estimator.estimate, query, 0)  # what is loaded on first use
+        for row in range(0, len(query), 10):
+            one(estimator.estimate, query, row)  # what is loaded on first use, the photos from the disk too
         poses, statuses, seconds = [], [], []
         for row in range(len(query)):
             started = time.perf_counter()
@@ -110,10 +110,14 @@ def asked(home: Workspace, scene: str, method: str, step: int) -> dict[str, floa
         started = time.perf_counter()
         estimator.estimate(query)
         together = (time.perf_counter() - started) / len(query)
+        solutions = [one.found.solution for one in estimator.answered(query)[1]]
     accepted = np.array([status == OK for status in statuses])
     found = scores(Poses.concatenate(poses), truth, accepted)
-    statistics = getattr(estimator, "statistics", dict)()
-    return {**found, "query_s": float(np.median(seconds)), "together_s": together, **statistics}
+    work = {
+        "candidates": float(np.mean([0 if solution is None else solution.compared for solution in solutions])),
+        "matches": float(np.mean([0 if solution is None else solution.first_matched for solution in solutions])),
+    }
+    return {**found, "query_s": float(np.median(seconds)), "together_s": together, **work}
 
 
 def one(estimate: Callable[[Query], Any], query: Query, row: int) -> Any:
@@ -155,16 +159,20 @@ def asked_plain(home: Workspace, scene: str, work: Path, keep_every: int, step: 
         build_s = time.monotonic() - started
         size = plain.bytes_on_disk / 1e3 / len(plain.frames)
         query, truth = queries(place, step)
-        poses, seconds, extraction, candidates = [], [], [], []
+        poses, seconds, extraction, candidates, matches = [], [], [], [], []
         for row in range(len(query)):
-            pose, spent, features_s, compared = plain.localize(query.embeddings[row], query.images[row], query.cameras[row])
+            pose, spent, features_s, compared, matched = plain.localize(
+                query.embeddings[row], query.images[row], query.cameras[row]
+            )
             poses.append(pose)
             seconds.append(spent)
             extraction.append(features_s)
             candidates.append(compared)
+            matches.append(matched)
     found = scores(Poses.concatenate(poses), truth, Poses.concatenate(poses).valid)
     times = {"query_s": float(np.median(seconds)), "features_s": float(np.median(extraction))}
-    return {"build_s": build_s, "kB": size, **found, **times, "candidates": float(np.mean(candidates))}
+    work = {"candidates": float(np.mean(candidates)), "matches": float(np.mean(matches))}
+    return {"build_s": build_s, "kB": size, **found, **times, **work}
 
 
 class PlainMap:
@@ -231,8 +239,8 @@ class PlainMap:
             at = [model.points3D[image.points2D[number].point3D_id].xyz for number in seen]
             self._points[row] = np.array(at).reshape(-1, 3)
 
-    def localize(self, embedding: np.ndarray, photo: Path, camera: Camera | None) -> tuple[Poses, float, float, int]:
-        """The pose, seconds for it, seconds for the features, and how many descriptors were compared with."""
+    def localize(self, embedding: np.ndarray, photo: Path, camera: Camera | None) -> tuple[Poses, float, float, int, int]:
+        """The pose, seconds for it, seconds for the features, descriptors compared with, and matches."""
         colmap, camera = self._colmap, camera or self.camera
         grey = np.ascontiguousarray(np.asarray(decode_image(Path(photo)).convert("L")))
         started = time.perf_counter()
@@ -250,7 +258,7 @@ class PlainMap:
             np.concatenate(pixels).astype(np.float64), np.concatenate(points), lens
         )
         spent = time.perf_counter() - extracted
-        return pose_of(found), spent, extracted - started, compared
+        return pose_of(found), spent, extracted - started, compared, sum(len(part) for part in points)
 
 
 def unit(descriptors: np.ndarray) -> np.ndarray:

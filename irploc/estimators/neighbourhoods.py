@@ -102,31 +102,25 @@ def _signs(grams: np.ndarray, weights: np.ndarray, mapped: Poses, rows: np.ndarr
     """(N, C, 10) logarithms of: the distance to the nearest embedding; what the combination leaves unexplained, as it is
     and as a share of that distance; the spread of the poses used, weighted by w^2 and by |w|, in metres and in radians; the
     length of w; and how far the other neighbourhoods' poses are, in metres and in radians."""
-    centers, quats = mapped.centers_m[rows], mapped.world_from_cam_wxyz[rows]
-    nearest = np.sqrt(np.clip(grams[:, 0, 0], 1e-12, None))
-    signs = []
-    for column, pose in enumerate(poses):
-        weight = weights[:, column]
-        residual = np.sqrt(np.clip(np.einsum("nk,nkl,nl->n", weight, grams, weight), 1e-12, None))
-        metres = np.linalg.norm(centers - pose.centers_m[:, None], axis=2)
-        radians = angles_of_products(np.einsum("nkd,nd->nk", quats, pose.world_from_cam_wxyz))
-        squares, sizes = weight**2, np.abs(weight) / np.abs(weight).sum(axis=1, keepdims=True)
-        others_m = [np.linalg.norm(other.centers_m - pose.centers_m, axis=1) for other in poses]
-        others_rad = [
-            angles_of_products((other.world_from_cam_wxyz * pose.world_from_cam_wxyz).sum(axis=1)) for other in poses
-        ]
-        signs.append(
-            [
-                nearest,
-                residual,
-                residual / nearest,
-                np.sqrt((squares * metres**2).sum(axis=1)) + _TINY,
-                np.sqrt((squares * radians**2).sum(axis=1)) + _TINY,
-                np.sqrt((sizes * metres**2).sum(axis=1)) + _TINY,
-                np.sqrt((sizes * radians**2).sum(axis=1)) + _TINY,
-                np.sqrt(squares.sum(axis=1)),
-                np.median(others_m, axis=0) + _TINY,
-                np.median(others_rad, axis=0) + _TINY,
-            ]
-        )
-    return np.log(np.array(signs)).transpose(2, 0, 1)
+    centers = np.stack([pose.centers_m for pose in poses], axis=1)
+    quats = np.stack([pose.world_from_cam_wxyz for pose in poses], axis=1)
+    nearest = np.sqrt(np.clip(grams[:, :1, 0], 1e-12, None))
+    residual = np.sqrt(np.clip(np.einsum("nck,nkl,ncl->nc", weights, grams, weights, optimize=True), 1e-12, None))
+    metres = np.linalg.norm(mapped.centers_m[rows][:, None] - centers[:, :, None], axis=3)
+    radians = angles_of_products(np.einsum("nkd,ncd->nck", mapped.world_from_cam_wxyz[rows], quats))
+    squares, sizes = weights**2, np.abs(weights) / np.abs(weights).sum(axis=2, keepdims=True)
+    others_m = np.linalg.norm(centers[:, None] - centers[:, :, None], axis=3)
+    others_rad = angles_of_products(np.einsum("nbd,ncd->nbc", quats, quats))
+    signs = [
+        np.broadcast_to(nearest, residual.shape),
+        residual,
+        residual / nearest,
+        np.sqrt((squares * metres**2).sum(axis=2)) + _TINY,
+        np.sqrt((squares * radians**2).sum(axis=2)) + _TINY,
+        np.sqrt((sizes * metres**2).sum(axis=2)) + _TINY,
+        np.sqrt((sizes * radians**2).sum(axis=2)) + _TINY,
+        np.sqrt(squares.sum(axis=2)),
+        np.median(others_m, axis=1) + _TINY,
+        np.median(others_rad, axis=1) + _TINY,
+    ]
+    return np.log(np.stack(signs, axis=2))

@@ -11,6 +11,8 @@ from irploc.structure.pointmap import PointMap
 from irploc.structure.sight import EXACT, seen_from
 from irploc.structure.solution import Prior
 
+_SAMPLE = 5000  # points, enough to tell which photos see what a pose would see
+
 
 class KeyPhotos:
     """The embeddings of the photos of a map.
@@ -43,7 +45,8 @@ def candidate_photos(
     alike = np.argsort(-similarities, kind="stable")[:count]
     if prior is None:
         return alike
-    shared = shared_points(point_map, seen_from(point_map, prior.pose, camera, EXACT)[0])
+    some = np.arange(0, len(point_map), max(len(point_map) // _SAMPLE, 1))
+    shared = shared_points(point_map, seen_from(point_map, prior.pose, camera, EXACT, some)[0])
     by_view = np.argsort(-shared, kind="stable")[: count // 2]
     by_view = by_view[shared[by_view] > 0]
     turns = chain.from_iterable(zip_longest(alike.tolist(), by_view.tolist()))

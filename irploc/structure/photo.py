@@ -10,7 +10,7 @@ import numpy as np
 from irploc.geometry.cameras import Camera
 from irploc.structure.candidates import candidate_photos
 from irploc.structure.features import FeatureExtractor, LocalFeatures
-from irploc.structure.intrinsics import ESTIMATED, EXIF, Intrinsics
+from irploc.structure.intrinsics import ESTIMATED, EXIF, GIVEN, Intrinsics
 from irploc.structure.mirror import mirrored
 from irploc.structure.off_centre import is_off_centre
 from irploc.structure.pointmap import PointMap
@@ -21,6 +21,7 @@ from irploc.structure.solve import Solver
 _MORE = 3  # times as many candidates as the first try takes, for later ones
 _LEAST_FEATURES = 30
 _POOR = 0.4  # share of inliers below which an assumed focal length is doubted
+_GOOD = 0.6  # share above which a measured focal length is not doubted
 _OTHER_FOCAL = 0.06  # relative difference up to which focal lengths are not worth a doubt
 _NO_WORSE = 0.97  # of the inliers
 _BETTER = 1.04  # times the score is clearly better, where the focal length is another one
@@ -85,7 +86,7 @@ class PhotoSolver:
             return Found(None, intrinsics, looked_at, f"the photo has hardly any texture ({len(features)} features)")
         solution = self.solver.locate(features, intrinsics.camera, photos, prior, intrinsics.focal_known, thorough)
         found = Found(solution, self._as_found(intrinsics, solution), looked_at)
-        if intrinsics.focal_known and self._is_doubtful(solution):
+        if intrinsics.focal_known and self._is_doubtful(solution, intrinsics.source == GIVEN):
             found = self._doubted(found, features, photos)
         if self._is_off_centre(found):
             return replace(found, solution=None, note=OFF_CENTRE)
@@ -129,10 +130,12 @@ class PhotoSolver:
             return False
         return is_off_centre(solution, self.point_map.points_m[solution.points])
 
-    def _is_doubtful(self, solution: Solution | None) -> bool:
-        """Whether the first pairs agree with another focal length no worse."""
+    def _is_doubtful(self, solution: Solution | None, measured: bool) -> bool:
+        """Whether the first pairs agree with another focal length no worse; not asked where a measured one fits well."""
         if solution is None or solution.first_inliers < _POOR * solution.first_matched:
             return True
+        if measured and solution.first_inliers > _GOOD * solution.first_matched:
+            return False
         points, limit = self.point_map.points_m[solution.first_points], self.solver.ransac_px(solution.camera)
         free = resect(solution.first_pixels, points, solution.camera, limit, self.solver.options.seed, focal_known=False)
         return (

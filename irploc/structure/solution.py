@@ -80,6 +80,7 @@ class Solution:
         residual_px: root mean square over the inliers, both axes together.
         covariance: (6, 6) of the centre (m) and of the rotation (radians, about the world's axes).
         rounds: how many there were, and ``tried`` how many sets of points the first one took.
+        compared: points that the photo was compared with in the first one; 0 where a pose was followed.
     """
 
     pose: Poses
@@ -96,6 +97,7 @@ class Solution:
     covariance: np.ndarray = field(repr=False)
     rounds: int
     tried: int = 1
+    compared: int = 0
 
     @property
     def inliers(self) -> int:

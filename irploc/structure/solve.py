@@ -7,7 +7,7 @@ this pose sees are looked for near where they ought to be, and the pose is refin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,7 +70,9 @@ class Solver:
         options, vectors = self.options, unit_descriptors(features.descriptors)
         best: _First | None = None
         tries = self._tries(camera, np.asarray(photos, dtype=np.int64), prior, thorough)
+        compared = 0
         for tried, rows in enumerate(tries, start=1):
+            compared += len(rows)
             found = self._first(features, vectors, rows, camera, focal_known, tried)
             if found is not None and (best is None or found.inliers > best.inliers):
                 best = found
@@ -78,7 +80,8 @@ class Solver:
                 break
         if best is None or best.inliers < options.least:
             return None
-        return self._improved(features, vectors, best, options.guided_px, focal_known)
+        solution = self._improved(features, vectors, best, options.guided_px, focal_known)
+        return None if solution is None else replace(solution, compared=compared)
 
     def follow(self, features: LocalFeatures, camera: Camera, predicted: Poses, reach_px: float = 24.0) -> Solution | None:
         """The pose of a photo whose pose is nearly known, as from one frame of a video to the next.
