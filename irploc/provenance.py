@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ def header(format_name: str, version: int) -> dict[str, Any]:
 
 def check_header(found: Mapping[str, Any], format_name: str, version: int, path: Path) -> None:
     """Raises Mismatch unless ``found`` is a header of this format and version."""
-    if found.get("format") != format_name:
+    if not isinstance(found.get("format"), str) or found["format"] != format_name:
         raise Mismatch(f"{path} is not an {format_name} file (its format is {found.get('format')!r})")
-    if found.get("version") != version:
+    if not isinstance(found.get("version"), Number | str) or found["version"] != version:
         raise Mismatch(
             f"{path} has {format_name} version {found.get('version')}, this irploc reads version {version}: make it again"
         )

@@ -7,11 +7,19 @@ import sys
 import threading
 from typing import Any
 
+_IMPORTING = threading.Lock()
+
 
 def import_pycolmap() -> Any:
-    """The pycolmap module. Importing it installs a handler that prints a C++ stack trace on SIGTERM; ours is put back."""
-    if "pycolmap" in sys.modules:
-        return sys.modules["pycolmap"]
+    """The pycolmap module; threads may ask at once.
+
+    Importing it installs a handler that prints a C++ stack trace on SIGTERM; ours is put back.
+    """
+    with _IMPORTING:  # a module is in sys.modules before it is complete
+        return sys.modules["pycolmap"] if "pycolmap" in sys.modules else _imported()
+
+
+def _imported() -> Any:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     import pycolmap
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irploc.estimators.base import PoseEstimates, Query
+from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, OK, PoseEstimates, Query
 from irploc.evaluation import Evaluation, MethodResult, evaluate_methods, read_pose_file, score_poses
 from irploc.geometry.poses import Poses
+from irploc.report import markdown
 from irploc.scene import Frames
 
 
@@ -89,6 +90,7 @@ def test_the_fields_are_those_promised() -> None:
         "recall",
         "n",
         "n_not_localized",
+        "n_approximate",
         "seconds_per_image",
     ]
 
@@ -119,6 +121,21 @@ def test_methods_are_measured_side_by_side_under_the_names_typed() -> None:
     assert written["results"]["a:k=2"]["median_position_m"] == 1.0
     assert written["results"]["b"]["median_position_m"] == 0.5
     assert written["results"]["b"]["seconds_per_image"] > 0
+
+
+def test_approximate_poses_are_counted_apart_and_scored_like_others() -> None:
+    estimates = replace(
+        PoseEstimates.of_poses(Poses.concatenate([poses_at([0.0, 0.4], [0.0, 0.0]), Poses.missing(1)])),
+        status=(OK, APPROXIMATE, NOT_LOCALIZED),
+    )
+    results = {"fine": MethodResult.measured(estimates, truth(3)), "plain": MethodResult.measured(estimates, truth(3))}
+    scores = results["fine"].to_json()
+    assert (scores["n"], scores["n_not_localized"], scores["n_approximate"]) == (3, 1, 1)
+    assert scores["recall"]["0.05m_5deg"] == pytest.approx(1 / 3) and scores["recall"]["0.5m_5deg"] == pytest.approx(2 / 3)
+    shown = markdown(Evaluation("toy", "exact", "test", frames_of(truth(3)), results))
+    assert "not localized | approximate" in shown and "gives that of the method it starts from" in shown
+    exact = {"plain": MethodResult.measured(PoseEstimates.of_poses(truth(3)), truth(3))}
+    assert "pproximate" not in markdown(Evaluation("toy", "exact", "test", frames_of(truth(3)), exact))
 
 
 def test_what_a_confidence_is_worth_stands_beside_the_scores_and_is_null_without_one() -> None:

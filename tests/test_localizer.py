@@ -10,9 +10,10 @@ from tiny_place import TinyEncoder
 
 from irploc import Localizer
 from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
-from irploc.estimators.base import NOT_LOCALIZED, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import available_methods, default_method, open_place
 from irploc.geometry.poses import Poses
+from irploc.localizer.localizer import Served
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
@@ -188,6 +189,31 @@ def test_where_the_most_similar_scene_refuses_the_next_one_is_asked(localizer: L
     assert Localizer([served, refusing], localizer.encoder).localize(photo)[0].method == "nearest"
     both = Localizer([refusing, replace(refusing, method="second")], localizer.encoder).localize(photo)[0]
     assert (both.status, both.method) == ("not_localized", "refusing")
+
+
+class _Doubts:
+    """A method that stands by none of its poses."""
+
+    def __init__(self, estimator: PoseEstimator) -> None:
+        self._estimator = estimator
+
+    def estimate(self, query: Query) -> PoseEstimates:
+        return replace(self._estimator.estimate(query), status=(APPROXIMATE,) * len(query))
+
+
+def test_an_approximate_answer_of_one_scene_yields_to_one_that_another_stands_by(localizer: Localizer, scene: Scene) -> None:
+    served, photo = localizer.scenes[0], [scene.frames.images[3]]
+    doubting = replace(served, method="doubting", estimator=_Doubts(served.estimator))
+    refusing = replace(served, method="refusing", estimator=_Refuses(served.estimator))
+
+    def answer(*scenes: Served) -> tuple[str, str]:
+        found = Localizer(scenes, localizer.encoder).localize(photo)[0]
+        return found.status, found.method
+
+    assert answer(doubting, served) == ("ok", "nearest")
+    assert answer(served, doubting) == ("ok", "nearest")
+    assert answer(refusing, doubting) == answer(doubting, refusing) == ("approximate", "doubting")
+    assert answer(doubting, replace(doubting, method="second")) == ("approximate", "doubting"), "the more similar scene's"
 
 
 def test_a_model_for_a_method_that_has_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:

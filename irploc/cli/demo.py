@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from irploc.workspace import Workspace
 
 SCENE = "room"
+POINTS = "structure"
 EMBEDDING = ("--encoder", "densevlad", "--augmentations", "4")
 MODELS = ("irpnet", "mlp")
+MAP = ("--no-calibration",)  # learning confidence takes longer than all the rest
 TRAINING: tuple[str, ...] = ()  # further arguments of train-mlp
 
 
@@ -35,13 +37,14 @@ def demo(ctx: click.Context, out: Path) -> None:
     """
     started = time.monotonic()
     ctx.obj = {**ctx.obj, "workspace": out}
-    steps = _Steps(ctx, total=7)
+    steps = _Steps(ctx, total=8)
     place = place_options()
     scene = _render(steps, place)
     steps.command("Turn photos into vectors", "embed", SCENE, *EMBEDDING)
     steps.command("Build the search index", "index", SCENE)
     for model in MODELS:
         _train(steps, model)
+    steps.command("Triangulate the place's own points", "triangulate", SCENE, *MAP)
     report = steps.workspace.report(SCENE)
     json_file = report.with_suffix(".json")
     steps.command("Compare all methods", "evaluate", SCENE, "--report", str(report), "--json", str(json_file))
@@ -144,7 +147,7 @@ def _refuse_foreign(wanted: Scene, folder: Path) -> None:
 def _forget(workspace: Workspace) -> None:
     """Removes what was made from an earlier rendering, which would not fit the new photos."""
     index = workspace.index(SCENE)
-    models = [workspace.model(SCENE, model) for model in MODELS]
+    models = [workspace.model(SCENE, model) for model in (*MODELS, POINTS)]
     for path in (workspace.embeddings(SCENE), index, index.with_suffix(".toml"), *models):
         path.unlink(missing_ok=True)
 
@@ -177,28 +180,34 @@ def _is_trained(workspace: Workspace, model: str) -> bool:
 
 
 def _localize(steps: _Steps, scene: Scene) -> None:
-    """Localizes the middle photo of the test walk, whatever comes out."""
-    from irploc.geometry.poses import pose_errors
-    from irploc.localizer import Localizer
-
+    """Localizes the middle photo of the test walk, the fast way and on points, whatever comes out."""
     test = scene.frames.of_split("test")
     row = len(test) // 2
     photo, true = test.images[row], test.poses[[row]]
+    shown = str(steps.workspace.root / "scenes" / SCENE / photo.relative_to(scene.image_root.parent))
 
     def work() -> None:
-        shown = steps.workspace.root / "scenes" / SCENE / photo.relative_to(scene.image_root.parent)
-        click.echo("$ " + steps.typed("localize", str(shown)))
-        answer = Localizer.open(SCENE, workspace=steps.workspace.root).localize([photo])[0]
-        total_ms, encode_ms = sum(answer.timing_ms.values()), answer.timing_ms["encode"]
-        click.echo(f"   by {answer.method} in {total_ms:.0f} ms, {encode_ms:.0f} of them for the embedding")
-        click.echo(f"   estimated  {_in_words(answer.pose)}")
+        _answer(steps, photo, shown, true, None)
+        _answer(steps, photo, shown, true, POINTS)
         click.echo(f"   true       {_in_words(true)}")
-        position_m, rotation_deg = pose_errors(answer.pose, true)
-        click.echo(f"   error      {position_m[0]:.3f} m, {rotation_deg[0]:.2f} degrees")
-        names = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in answer.neighbours[:3])
-        click.echo(f"   most similar mapping photos: {names}")
 
     steps.step("Where was this photo taken?", work)
+
+
+def _answer(steps: _Steps, photo: Path, shown: str, true: Poses, method: str | None) -> None:
+    """What one method says, and how far off it is."""
+    from irploc.geometry.poses import pose_errors
+    from irploc.localizer import Localizer
+
+    click.echo("$ " + steps.typed("localize", shown, *(() if method is None else ("--method", method))))
+    answer = Localizer.open(SCENE, method, workspace=steps.workspace.root).localize([photo])[0]
+    total_ms, encode_ms = sum(answer.timing_ms.values()), answer.timing_ms["encode"]
+    click.echo(f"   by {answer.method} in {total_ms:.0f} ms, {encode_ms:.0f} of them for the embedding")
+    click.echo(f"   estimated  {_in_words(answer.pose)}")
+    position_m, rotation_deg = pose_errors(answer.pose, true)
+    click.echo(f"   error      {position_m[0]:.3f} m, {rotation_deg[0]:.2f} degrees")
+    names = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in answer.neighbours[:2])
+    click.echo(f"   most similar mapping photos: {names}")
 
 
 def _in_words(pose: Poses) -> str:

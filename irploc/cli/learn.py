@@ -182,6 +182,8 @@ def _decided(run: _Run, localizer: Localizer, walks: list[Walk], keep: KeepOptio
             decided.append(Decided(sequence, walk, tuple(answers), tuple(verdicts)))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in counted(decided).items())
     click.echo(f"{sum(len(walk) for walk in walks)} new photos of {len(walks)} walks: {counts}")
+    if "confidence unknown" in counted(decided):
+        note("--min-confidence 0 keeps photos by their status and --max-error alone, where confidence is unknown")
     return decided
 
 

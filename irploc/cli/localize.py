@@ -114,7 +114,7 @@ def methods(as_json: bool) -> None:
     for row in rows:
         known = {key: value for key, value in row["options"].items() if value is not None}
         defaults = "".join(f":{key}={_plain(value)}" for key, value in known.items())
-        trained = "  (trained)" if row["needs_model"] else ""
+        trained = "" if not row["needs_model"] else "  (needs its map)" if row["name"] == "structure" else "  (trained)"
         click.echo(f"{row['name'] + defaults:<20} {row['summary']}{trained}")
         if len(known) < len(row["options"]):
             click.echo(f"{'':<20} options: {', '.join(key for key in row['options'] if key not in known)}")

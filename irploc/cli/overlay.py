@@ -58,7 +58,11 @@ class _Answer:
 @click.argument("images", nargs=-1, metavar="IMAGE...")
 @click.option("--method", help="See 'irploc methods'.  [default: fused if a model is trained, else robust]")
 @click.option("--poses", type=FILE, help="Draw the poses of this file instead: 'name qw qx qy qz tx ty tz', cam_from_world.")
-@click.option("--points", type=PATH, help="PLY file or COLMAP model.  [default: the scene's own, else its depth maps]")
+@click.option(
+    "--points",
+    type=PATH,
+    help="PLY file or COLMAP model.  [default: the scene's own, else its depth maps, else its map of points]",
+)
 @click.option("--count", type=click.IntRange(min=1), default=20_000, show_default=True, help="Points of the cloud to use.")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Photos of a split instead of IMAGEs.")
 @click.option("--limit", type=click.IntRange(min=1), default=12, show_default=True, help="How many photos, with --split.")
@@ -102,7 +106,8 @@ def overlay(
     problems = [str(problem) for problem in found if isinstance(problem, IrplocError)]
     rows: list[dict[str, Any]] = []
     if photos:
-        cloud = _cloud(scene, workspace.scene_folder(scene_name), points, count, photos[0].camera)
+        map_file = workspace.model(workspace.embeddings_of(scene_name).stem, "structure")
+        cloud = _cloud(scene, workspace.scene_folder(scene_name), points, map_file, count, photos[0].camera)
         paths = _picture_paths([photo.name for photo in photos], out)
         check_writable(paths[0])
         answers = _read_poses(poses, photos) if poses else _localized(workspace.root, scene_name, method, photos)
@@ -184,14 +189,17 @@ def _frame(scene: Scene, row: int, focal: float | None) -> _Photo | IrplocError:
     return _Photo(path, name, camera, frames.poses[[row]])
 
 
-def _cloud(scene: Scene, folder: Path, points: Path | None, count: int, camera: Camera) -> _Cloud:
+def _cloud(scene: Scene, folder: Path, points: Path | None, map_file: Path, count: int, camera: Camera) -> _Cloud:
     """What to draw."""
     import numpy as np
 
+    from irploc.depth import depth_path
     from irploc.errors import NotFound
     from irploc.pointcloud import check_frame, load_points, points_from_depth, scene_points
 
     whole = load_points(points) if points else scene_points(folder)
+    if whole is None and map_file.is_file() and not any(map(depth_path, scene.frames.of_split("train").images)):
+        whole = _points_of_map(map_file)
     if whole is not None:
         check_frame(whole, scene, camera)
         return _Cloud(whole.sampled(count), whole.sampled(_OCCLUDERS).points_m)
@@ -200,11 +208,20 @@ def _cloud(scene: Scene, folder: Path, points: Path | None, count: int, camera: 
     dense = points_from_depth(scene, mapping, _OCCLUDERS)
     if cloud is None or dense is None:
         raise NotFound(
-            f"scene {scene.name} has no points (sparse/ or points.ply in {folder}) and its mapping photos no depth maps "
-            "(<stem>.depth.png beside them): give --points PLY_OR_COLMAP in the scene's frame"
+            f"scene {scene.name} has no points (sparse/ or points.ply in {folder}), its mapping photos no depth maps "
+            f"(<stem>.depth.png beside them): give --points PLY_OR_COLMAP in the scene's frame, or make a map with "
+            f"'irploc triangulate {scene.name}'"
         )
     check_frame(cloud, scene, camera)
     return _Cloud(cloud, dense.points_m)
+
+
+def _points_of_map(path: Path) -> PointCloud:
+    """The points that method ``structure`` localizes on."""
+    from irploc.pointcloud import PointCloud
+    from irploc.structure.mapfile import load_map
+
+    return PointCloud(load_map(path).points_m, None, path.name)
 
 
 def _localized(root: Path, scene_name: str, method: str | None, photos: list[_Photo]) -> Iterator[_Answer | IrplocError]:

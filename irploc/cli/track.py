@@ -167,6 +167,11 @@ def _tracked(tracker: Tracker, localizer: Localizer, frames: Iterator[VideoFrame
         yield frame
 
 
+def _confidence(frame: Tracked, localizer: Localizer) -> float | None:
+    """Unknown where the scene has no metres, as for photos: it is the chance to be within 0.25 m."""
+    return frame.confidence if localizer.scenes[0].place.store.header.units == "metres" else None
+
+
 def _as_json(frame: Tracked, localizer: Localizer) -> dict[str, Any]:
     found = bool(frame.pose.valid[0])
     qvec, tvec = frame.pose.to_cam_from_world()
@@ -181,7 +186,7 @@ def _as_json(frame: Tracked, localizer: Localizer) -> dict[str, Any]:
         "center_m": frame.pose.centers_m[0].tolist() if found else None,
         "world_from_cam_wxyz": frame.pose.world_from_cam_wxyz[0].tolist() if found else None,
         "cam_from_world": {"qvec_wxyz": qvec[0].tolist(), "tvec_m": tvec[0].tolist()} if found else None,
-        "confidence": frame.confidence,
+        "confidence": _confidence(frame, localizer),
         "expected_error": None if expected is None else {"position_m": expected[0], "rotation_deg": expected[1]},
         "timing_ms": {name: round(value, 3) for name, value in frame.timing_ms.items()},
     }
@@ -194,7 +199,8 @@ def _in_words(frame: Tracked, localizer: Localizer) -> str:
     x, y, z = frame.pose.centers_m[0]
     quat = " ".join(f"{value:+.4f}" for value in frame.pose.world_from_cam_wxyz[0])
     units = localizer.scenes[0].place.store.header.units
-    confidence = "" if frame.confidence is None else f"  confidence {frame.confidence:.2f}"
+    sure = _confidence(frame, localizer)
+    confidence = "" if sure is None else f"  confidence {sure:.2f}"
     status = "" if frame.status == "ok" else f"  {frame.status}"
     unit = "m" if units == "metres" else f"({units})"
     return f"{start}x {x:.3f} y {y:.3f} z {z:.3f} {unit}  qwxyz {quat}{status}{confidence}  {frame.found}"
@@ -216,23 +222,33 @@ def _summary(done: Sequence[Tracked], seconds: float, tracker: Tracker) -> str:
 
 
 def _write_poses(path: Path, done: Sequence[Tracked]) -> None:
+    """Of the frames that were localized; approximate poses do not belong among accurate ones."""
     from irploc.evaluation import write_pose_file
     from irploc.geometry.poses import Poses
     from irploc.mapping.video import frame_name
 
-    names = [frame_name(frame.number) for frame in done]
-    count = write_pose_file(path, names, Poses.concatenate([frame.pose for frame in done]))
-    note(f"{path}: {count} poses")
+    good = _localized(done)
+    poses = Poses.concatenate([frame.pose for frame in good]) if good else Poses.missing(0)
+    write_pose_file(path, [frame_name(frame.number) for frame in good], poses)
+    _told(path, len(good), len(done))
 
 
 def _write_tum(path: Path, done: Sequence[Tracked]) -> None:
     from irploc.files import write_text
 
     lines = ["# timestamp tx ty tz qx qy qz qw (world_from_cam)"]
-    for frame in done:
-        if frame.pose.valid[0]:
-            w, x, y, z = frame.pose.world_from_cam_wxyz[0]
-            numbers = " ".join(repr(float(value)) for value in (*frame.pose.centers_m[0], x, y, z, w))
-            lines.append(f"{frame.time_s:.6f} {numbers}")
+    for frame in _localized(done):
+        w, x, y, z = frame.pose.world_from_cam_wxyz[0]
+        numbers = " ".join(repr(float(value)) for value in (*frame.pose.centers_m[0], x, y, z, w))
+        lines.append(f"{frame.time_s:.6f} {numbers}")
     write_text(path, "\n".join(lines) + "\n")
-    note(f"{path}: {len(lines) - 1} poses")
+    _told(path, len(lines) - 1, len(done))
+
+
+def _localized(done: Sequence[Tracked]) -> list[Tracked]:
+    return [frame for frame in done if frame.status == "ok" and frame.pose.valid[0]]
+
+
+def _told(path: Path, written: int, frames: int) -> None:
+    left = f" ({frames - written} frames without an accurate one left out)" if written < frames else ""
+    note(f"{path}: {written} poses{left}")

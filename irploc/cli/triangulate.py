@@ -55,6 +55,7 @@ def triangulate(
     from irploc.estimators.build import open_place
     from irploc.localizer.current import check_map
     from irploc.structure.mapfile import METHOD
+    from irploc.structure.work import remove_work
 
     workspace = workspace_of(ctx)
     folder, scene = workspace.scene_folder(scene_name), workspace.load_scene(scene_name)
@@ -75,6 +76,8 @@ def triangulate(
     finally:
         place.store.close()
     if report is None:
+        if not keep:
+            remove_work(path)
         click.echo(f"{path}: has all {len(place.index.frames)} mapping photos of {scene.name} already")
     else:
         _tell(report, path, time.monotonic() - started)
@@ -93,6 +96,7 @@ def _made(
     keep: bool,
 ) -> MapReport | None:
     """The map made or extended; None where there was nothing to do."""
+    from irploc.files import is_stream
     from irploc.progress import progress
     from irploc.structure.append import extend_map, new_photos
     from irploc.structure.build import build_map
@@ -102,7 +106,7 @@ def _made(
     def stages(title: str, total: int, unit: str) -> Any:
         return progress(title, total, unit, is_quiet(ctx))
 
-    there = None if from_scratch or not path.exists() else _known_map(path, scene)
+    there = None if from_scratch or is_stream(path) or not path.exists() else _known_map(path, scene)
     if there is None:
         learn = _calibrate(place, stages) if calibration else None
         options = _options(settings, None, path)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
+
+if TYPE_CHECKING:
+    from irploc.scene import Scene
 
 
 @click.command()
@@ -48,6 +52,7 @@ def views(
     from irploc.progress import progress
     from irploc.retrieval.embed import embed_scene
     from irploc.retrieval.plan import EmbedOptions
+    from irploc.retrieval.store import lock
     from irploc.structure.current import check_map
     from irploc.structure.mapfile import load_map
     from irploc.structure.views import ViewOptions, draw_views
@@ -73,12 +78,14 @@ def views(
         loaded_encoder = encoder_of(place, encoder, device)
     out = views_path(store_path)
     target = folder / "views" / store_path.stem
+    plan = EmbedOptions(augmentations=0, max_side=header.max_side or None, seed=header.seed, dtype=header.dtype)
     try:
-        with progress("drawing", int((loaded.frames.splits == "train").sum()), "photos", is_quiet(ctx)) as bar:
-            drawn = draw_views(loaded, point_map, target, header.max_side or None, options, bar, note)
-        drawn.save(target)
-        plan = EmbedOptions(augmentations=0, max_side=header.max_side or None, seed=header.seed, dtype=header.dtype)
-        embed_scene(drawn, target, out, loaded_encoder, plan, is_quiet(ctx), note)
+        with lock(target):
+            with progress("drawing", int((loaded.frames.splits == "train").sum()), "photos", is_quiet(ctx)) as bar:
+                drawn = draw_views(loaded, point_map, target, header.max_side or None, options, bar, note)
+            drawn.save(target)
+            embed_scene(drawn, target, out, loaded_encoder, plan, is_quiet(ctx), note)
+            _remove_others(drawn, target)
     except KeyboardInterrupt:
         note("interrupted; run the same command again to go on")
         raise
@@ -86,3 +93,11 @@ def views(
         f"{out}: {len(drawn.frames)} views of {len(set(drawn.frames.sequences))} photos in "
         f"{time.monotonic() - started:.1f} s; 'irploc train-mlp' trains on them"
     )
+
+
+def _remove_others(drawn: Scene, folder: Path) -> None:
+    """Pictures of other settings or of an older map, which nothing names any more."""
+    named = set(drawn.frames.images)
+    for picture in (folder.absolute() / "images").glob("*.jpg"):
+        if picture not in named:
+            picture.unlink(missing_ok=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from irploc.estimators.floor_corrected import on_floor
-from irploc.evaluation.results import Corrected, Evaluation, MethodResult
-from irploc.evaluation.scores import score_poses
+from irploc.evaluation.results import Corrected, Evaluation, MethodResult, score_estimates
 from irploc.floormap import FloorMap, check_fit, check_metric
 
 
@@ -24,7 +23,7 @@ def with_floor_map(evaluation: Evaluation, floor_map: FloorMap) -> Evaluation:
 
     def corrected(result: MethodResult) -> MethodResult:
         seen = on_floor(result.estimates, floor_map)
-        scores = score_poses(seen.corrected.poses, evaluation.queries.poses, result.scores.seconds_per_image)
+        scores = score_estimates(seen.corrected, evaluation.queries.poses, result.scores.seconds_per_image)
         return replace(result, estimates=seen.raw, corrected=Corrected(seen.corrected, scores, seen.moved_m))
 
     results = {method: corrected(result) for method, result in evaluation.results.items()}

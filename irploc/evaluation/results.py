@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from irploc.estimators.base import PoseEstimates, PoseEstimator, Query
+from irploc.estimators.base import APPROXIMATE, PoseEstimates, PoseEstimator, Query
 from irploc.evaluation.confidence import Reliability, reliability
 from irploc.evaluation.scores import Scores, score_poses
 from irploc.floormap import FloorMap
@@ -69,7 +69,7 @@ class MethodResult:
     @classmethod
     def measured(cls, estimates: PoseEstimates, true: Poses, seconds_per_image: float | None = None) -> MethodResult:
         """The answers compared with the truth."""
-        return cls(estimates, score_poses(estimates.poses, true, seconds_per_image), reliability(estimates, true))
+        return cls(estimates, score_estimates(estimates, true, seconds_per_image), reliability(estimates, true))
 
     def to_json(self) -> dict[str, Any]:
         """Scores, under ``confidence`` what the confidence is worth, and with a floor map ``corrected`` ones; None where a
@@ -155,6 +155,11 @@ def evaluate_methods(estimators: Mapping[str, PoseEstimator], query: Query, true
         seconds = time.perf_counter() - started
         results[method] = MethodResult.measured(estimates, true, seconds / max(len(true), 1))
     return results
+
+
+def score_estimates(estimates: PoseEstimates, true: Poses, seconds_per_image: float | None = None) -> Scores:
+    """Scores of a method's answers, those that are only approximate counted."""
+    return score_poses(estimates.poses, true, seconds_per_image, estimates.status.count(APPROXIMATE))
 
 
 def _finite(value: float) -> float | None:

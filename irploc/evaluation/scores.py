@@ -31,6 +31,8 @@ class Scores:
 
     Attributes:
         recall: per name of ``RECALL_THRESHOLDS``, the share of queries within both thresholds, in [0, 1].
+        n_approximate: queries with a pose that is only that of the method which another one starts from; they count with
+            their true errors.
         seconds_per_image: the method's own time; encoding excluded; None when nobody measured it.
     """
 
@@ -42,6 +44,7 @@ class Scores:
     recall: dict[str, float]
     n: int
     n_not_localized: int
+    n_approximate: int = 0
     seconds_per_image: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -49,7 +52,7 @@ class Scores:
         return {name: _finite_or_none(value) for name, value in asdict(self).items()}
 
 
-def score_poses(estimated: Poses, true: Poses, seconds_per_image: float | None = None) -> Scores:
+def score_poses(estimated: Poses, true: Poses, seconds_per_image: float | None = None, n_approximate: int = 0) -> Scores:
     """Scores of N estimates; rows without a pose were not localized.
 
     Raises:
@@ -71,6 +74,7 @@ def score_poses(estimated: Poses, true: Poses, seconds_per_image: float | None =
         recall=recall,
         n=len(true),
         n_not_localized=int(np.sum(~estimated.valid)),
+        n_approximate=n_approximate,
         seconds_per_image=seconds_per_image,
     )
 

@@ -12,6 +12,7 @@ from irploc.errors import BadInput
 from irploc.geometry.cameras import Camera
 
 _PARTIAL = ".learning.jsonl"
+WALK = "walk"  # the camera that photos of a walk, each with a focal length found with its pose, have in common
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Found:
         confidence: None where nobody knows.
         expected: position (in the scene's units) and rotation (deg) errors to expect; None where nobody knows.
         camera: intrinsics that the pose was found with; None where none were needed.
+        camera_from: who said so, as ``UsedCamera.source``, or ``WALK``; empty where nobody did.
         problem: why a photo is unreadable.
     """
 
@@ -36,6 +38,7 @@ class Found:
     expected: tuple[float, float] | None = None
     camera: Camera | None = None
     problem: str = ""
+    camera_from: str = ""
 
 
 class AnswerFile:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from irploc.encoders import Encoder
 from irploc.errors import BadInput, IrplocError
-from irploc.estimators.base import NOT_LOCALIZED, Neighbours, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, Neighbours, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import Place, build_estimator, default_method, open_place
 from irploc.estimators.floor_corrected import OnFloor, on_floor
 from irploc.estimators.structure import Structure
@@ -51,6 +51,9 @@ class Served:
     note: str = ""
 
 
+_STOOD_BY = 2
+
+
 class Answer(NamedTuple):
     """What a scene says to one of several photos: a row of its estimates, and of what its floor map makes of them."""
 
@@ -61,16 +64,16 @@ class Answer(NamedTuple):
     floor: OnFloor | None = None
 
     @property
-    def ok(self) -> bool:
-        """Whether there is a pose."""
-        return self.estimates.status[self.row] != NOT_LOCALIZED
+    def worth(self) -> int:
+        """0 without a pose, 1 with an approximate one, 2 with one that the method stands by."""
+        return {NOT_LOCALIZED: 0, APPROXIMATE: 1}.get(self.estimates.status[self.row], _STOOD_BY)
 
 
 class Localizer:
     """The encoder, index and method of a scene, or of several that share an encoder, loaded and warm.
 
-    Of several scenes, the one with the mapping photo most similar to the query answers, unless it refuses and another one
-    does not.
+    Of several scenes, the one with the mapping photo most similar to the query answers, unless it refuses or has only an
+    approximate pose, and another one has a better answer.
 
     >>> localizer = Localizer.open("kitchen", method="bdi")
     >>> localizer.localize(["photo.jpg"])[0].pose.centers_m
@@ -223,12 +226,14 @@ class Localizer:
     ) -> list[Answer]:
         """The answer to each of (N, D) unit embeddings; the photos, their cameras and pixels are for methods that use them.
 
-        The scene with the most similar mapping photo gives it, unless it refuses the photo and another one does not.
+        The scene with the most similar mapping photo gives it, unless another one has a better answer: any pose is better
+        than none, and one that the method stands by than an approximate one.
         """
         answers: dict[int, Answer] = {}
         for asked in self._scenes_of(embeddings):
+            open_rows = np.array([row not in answers or answers[row].worth < _STOOD_BY for row in range(len(embeddings))])
             for number, served in enumerate(self.scenes):
-                rows = [row for row in np.flatnonzero(asked == number).tolist() if row not in answers or not answers[row].ok]
+                rows = np.flatnonzero((asked == number) & open_rows).tolist()
                 query = Query(
                     embeddings[rows],
                     [cameras[row] for row in rows] if cameras else (),
@@ -237,7 +242,7 @@ class Localizer:
                     self.focal_px,
                 )
                 for row, answer in zip(rows, _ask(served, query), strict=True):
-                    if answer.ok or row not in answers:
+                    if row not in answers or answer.worth > answers[row].worth:
                         answers[row] = answer
         return [answers[row] for row in range(len(embeddings))]
 

@@ -13,6 +13,10 @@ MISSING_NOTE = (
     "A query that was not localized counts as infinitely far away and turned by 180 degrees; "
     "one of them makes the mean position error infinite."
 )
+APPROXIMATE_NOTE = (
+    "Approximate: a method of accurate poses found none, and gives that of the method it starts from; these count in its "
+    "figures with their true errors."
+)
 CONTEXT_NOTE = (
     "For scale: methods that match local features or regress scene coordinates are about an order of magnitude more "
     "accurate than poses interpolated or regressed from whole-image embeddings. Published median errors, averaged over "
@@ -119,6 +123,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(("mean", "°"), lambda r: r.scores.mean_rotation_deg, fine=True, secondary=True),
     *(_recall_column(name) for name in RECALL_THRESHOLDS),
     Column(("not loc-", "alized"), lambda r: r.scores.n_not_localized, marked=False),
+    Column(("approx-", "imate"), lambda r: r.scores.n_approximate or None, marked=False),
     Column(("ms per", "image"), _milliseconds),
 )
 CONFIDENCE_COLUMNS: tuple[Column, ...] = (
@@ -263,6 +268,8 @@ def notes(evaluation: Evaluation) -> list[str]:
     found = list(evaluation.notes)
     if any(score.n_not_localized for score in scores):
         found.append(MISSING_NOTE)
+    if any(score.n_approximate for score in scores):
+        found.append(APPROXIMATE_NOTE)
     if any(score.seconds_per_image is not None for score in scores):
         found.append(TIME_NOTE)
     return found

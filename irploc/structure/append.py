@@ -19,6 +19,7 @@ from irploc.structure.build import (
     FEATURES_FOLDER,
     Clock,
     MapReport,
+    check_points,
     finish,
     fitting,
     identity_of,
@@ -94,6 +95,7 @@ def extend_map(
         found = fitting(_with_points(found, fresh, len(point_map.names)))
         others = left_out(point_map) | (set(photos.names) - set(chosen.names))
         found = found.with_identity(identity_of(scene, options, sorted(others)))
+        check_points(found, scene.name)
         calibration = None if point_map.calibration is None else dict(point_map.calibration)
         report = finish(found, out, calibration, clock, len(photos), pairs, list(chosen.names))
         if not keep:

@@ -19,7 +19,7 @@ from irploc.retrieval.index import PlaceIndex
 from irploc.scene import Scene
 from irploc.structure.comparison import Comparison, one_torch_thread
 from irploc.structure.current import LEFT_OUT
-from irploc.structure.features import LocalFeatures
+from irploc.structure.features import DIMENSION, LocalFeatures
 from irploc.structure.keyphotos import choose_key_photos
 from irploc.structure.mapfile import save_map
 from irploc.structure.mappingphotos import MappingPhotos, extract_all, mapping_photos
@@ -198,6 +198,8 @@ def observations_of(
     """Tracks with the places and descriptors of their features, adjusted, those that do not fit left out."""
     starts = np.cumsum([0, *(len(found) for found in features)])
     rows = starts[tracks.photos] + tracks.features
+    pixels = [np.empty((0, 2), np.float32), *(part.pixels for part in features)]
+    descriptors = [np.empty((0, DIMENSION), np.uint8), *(part.descriptors for part in features)]
     found = Observations(
         names=photos.names,
         poses=photos.poses,
@@ -206,8 +208,8 @@ def observations_of(
         points_m=tracks.points_m,
         photos=tracks.photos,
         points=tracks.points,
-        pixels=np.concatenate([part.pixels for part in features])[rows],
-        descriptors=np.concatenate([part.descriptors for part in features])[rows],
+        pixels=np.concatenate(pixels)[rows],
+        descriptors=np.concatenate(descriptors)[rows],
         features=options.features,
     )
     return fitting(found)
@@ -225,6 +227,8 @@ def fitting(found: Observations) -> Observations:
 
 def check_points(found: Observations, where: str) -> None:
     """Raises BadInput where photos show nothing in common."""
+    if not found.names:
+        raise BadInput(f"{where}: no points: none of its mapping photos has any texture")
     if len(found.points_m) < 1:
         raise BadInput(
             f"{where}: no points: its {len(found.names)} photos show nothing in common, or their poses or intrinsics are "

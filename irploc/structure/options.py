@@ -13,6 +13,7 @@ from irploc.structure.features import FeatureOptions
 OPTIONS = "options"  # in a map's identity
 AUTO, ALL = "auto", "all"
 _MOST_PAIRS = 1000
+_MOST_DIGITS = 18  # of a number of key photos
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class MapOptions:
 
     def __post_init__(self) -> None:
         word = self.key_photos
-        if word not in (AUTO, ALL) and not (word.isascii() and word.isdecimal() and int(word) >= 2):
-            raise BadInput(f"key photos are {word!r}, expected auto, all or a number of at least 2")
+        is_number = word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS
+        if word not in (AUTO, ALL) and not (is_number and int(word) >= 2):
+            shown = word if len(word) <= 2 * _MOST_DIGITS else f"{word[:_MOST_DIGITS]}..."
+            raise BadInput(f"key photos are {shown!r}, expected auto, all or a number of at least 2")
         if not 1 <= self.pairs <= _MOST_PAIRS:
             raise BadInput(f"pairs is {self.pairs}, it must lie in [1, {_MOST_PAIRS}]")
 

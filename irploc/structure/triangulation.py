@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from irploc.mapping.colmap_calls import colmap_log, interruptible
+from irploc.errors import BadInput
+from irploc.mapping.colmap_calls import check_room, colmap_log, interruptible
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.structure.mappingphotos import MappingPhotos
 
 LEAST_ANGLE_DEG = 1.5  # between the rays of a point; COLMAP's own limit
+_BYTES = (24, 8)  # in COLMAP's database, of a feature and of a match
+_SEEDS = 2**31  # COLMAP's are C's int
 _TOLERANCE = 1e-5  # relative gain at which adjusting points stops
 
 
@@ -64,6 +68,8 @@ def triangulate(
     database, log = folder / "features.db", folder / "colmap.log"
     for suffix in ("", "-wal", "-shm"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
+    check_room(folder)
+    _check_room_for_database(folder, pixels, matches)
     _write_database(pycolmap, database, photos, pixels, pairs, matches)
     output = folder / "model"
     output.mkdir(exist_ok=True)
@@ -81,6 +87,17 @@ def triangulate(
             folder,
         )
     return _tracks(model)
+
+
+def _check_room_for_database(folder: Path, pixels: Sequence[np.ndarray], matches: Sequence[np.ndarray]) -> None:
+    """Raises BadInput where COLMAP's database and its journal have no room: COLMAP takes the whole process down then."""
+    needed = 2 * (_BYTES[0] * sum(map(len, pixels)) + _BYTES[1] * sum(map(len, matches)))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BadInput(
+            f"no space left on the disk of {folder}: {free / 1e6:.0f} MB are free, COLMAP's database takes "
+            f"{needed / 1e6:.0f} MB; make room and run the same command again to go on"
+        )
 
 
 def _write_database(
@@ -145,7 +162,7 @@ def _options(pycolmap: Any, seed: int) -> Any:
     """COLMAP's defaults, without what needs the photos, and with adjustments that stop when they gain nothing any more."""
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches, options.extract_colors = 1, False
-    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed % _SEEDS
     options.ba_global_max_refinements = 2
     options.ba_global_function_tolerance = _TOLERANCE
     return options

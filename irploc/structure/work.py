@@ -11,7 +11,7 @@ from typing import Any
 
 from irploc import provenance
 from irploc.errors import BadInput
-from irploc.files import write_text
+from irploc.files import is_stream, write_text
 from irploc.retrieval.store import lock
 from irploc.structure.mappingphotos import MappingPhotos
 
@@ -35,24 +35,30 @@ def work_folder(out: Path, settings: Mapping[str, Any], say: Callable[[str], Non
     Raises:
         Busy: another process makes that map. BadInput: something that is not ours lies there, or it cannot be written.
     """
+    if is_stream(out):
+        raise BadInput(f"cannot make a map in {out}: it is a device or a pipe; choose a file")
     folder = work_path(out)
     wanted = json.loads(json.dumps({**provenance.header(FORMAT, VERSION), **settings}))
     with lock(out):
         found = _settings_of(folder)
-        if folder.exists() and (not folder.is_dir() or (found is None and any(folder.iterdir()))):
+        if folder.exists() and (not folder.is_dir() or (found is None and _has_other_files(folder))):
             raise BadInput(f"{folder} is not what an 'irploc triangulate' left there: remove it, or choose another --out")
         if found == wanted:
             say(f"going on with what is done in {folder}")
         elif found is not None:
             say(f"{folder} was made with other settings or photos: starting over")
-            shutil.rmtree(folder)
+            remove_work(out)
         write_text(folder / _SETTINGS, json.dumps(wanted))
         yield folder
 
 
 def remove_work(out: Path) -> None:
-    """Removes what is needed no more once the map is written."""
-    shutil.rmtree(work_path(out), ignore_errors=True)
+    """Removes what is needed no more once the map is written; the settings last, so that what is left is known as ours."""
+    folder = work_path(out)
+    for part in folder.iterdir() if folder.is_dir() else ():
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def stamp(photos: MappingPhotos) -> str:
@@ -63,6 +69,11 @@ def stamp(photos: MappingPhotos) -> str:
         parts.append(f"{name} {photos.camera(row)} {stat.st_size} {stat.st_mtime_ns}".encode())
     poses = (photos.poses.centers_m, photos.poses.world_from_cam_wxyz)
     return provenance.sha256_of_parts([*parts, *(column.tobytes() for column in poses)])
+
+
+def _has_other_files(folder: Path) -> bool:
+    """Whether there is more than what a process leaves that was killed while it wrote the settings."""
+    return any(not path.match(f".{_SETTINGS}.*.new") for path in folder.iterdir())
 
 
 def _settings_of(folder: Path) -> dict[str, Any] | None:

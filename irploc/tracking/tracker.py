@@ -26,6 +26,10 @@ from irploc.tracking.flow import Carried, carry, grey_of
 from irploc.tracking.motion import predicted
 
 FLOWED, FOLLOWED, LOCATED = "flowed", "followed", "located"
+# Pairs that were looked for near a prediction agree with something near it, whatever the photo shows. In the kitchen,
+# mirrored photos and photos of other places in it gave up to 0.4 of them within a long reach, and 0.02 of the points in
+# view within a short one; photos that were where they were predicted 0.7 and 0.06, and more.
+_LEAST_SHARE, _LEAST_SEEN = 0.5, 0.03
 _MOST, _TWICE = 95.0, 2.0  # percentile of how far points were off, and how much farther the next may be
 Extract = Callable[[np.ndarray], LocalFeatures]  # of a frame's pixels
 Locate = Callable[[np.ndarray, Camera | None], Localization]  # a frame's pixels, and its camera where it is known
@@ -165,8 +169,10 @@ class Tracker:
         prediction = self._prediction(frame.time_s)
         for reach_px in dict.fromkeys((self._reach_px, self.options.reach_px)):
             solution = self._solver.follow(features, self.camera, prediction, reach_px)
-            verdict = None if solution is None else judge(solution, None, self._calibration)
-            if solution is not None and verdict is not None and verdict.accepted:
+            if solution is None or _may_be_chance(solution):
+                continue
+            verdict = judge(solution, None, self._calibration)
+            if verdict.accepted:
                 self._reach_px = self._next_reach(solution, prediction)
                 if self.options.features_every > 1:
                     self._carried = Carried.from_matches(grey_of(frame.pixels), solution.pixels, solution.points)
@@ -212,6 +218,12 @@ class Tracker:
         if len(self._estimated) >= self.options.camera_frames:
             ordered = sorted(self._estimated, key=lambda camera: camera.focal_px[0])
             self.camera = ordered[len(ordered) // 2]
+
+
+def _may_be_chance(solution: Solution) -> bool:
+    """Whether a photo of something else might have given as many pairs near the prediction."""
+    few_agree = solution.first_inliers < _LEAST_SHARE * solution.first_matched
+    return few_agree or solution.inliers < _LEAST_SEEN * solution.visible
 
 
 def _followed(frame: VideoFrame, solution: Solution, verdict: Verdict) -> Tracked:

@@ -14,6 +14,11 @@ from irploc import provenance
 from irploc.files import is_stream, replacing, runtime_errors_of_the_disk
 
 FORMAT, VERSION = "irploc-training", 2
+# what torch raises on damaged files, found by flipping bits
+_DAMAGED = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -39,7 +44,7 @@ def load_quietly(path: Path) -> dict[str, Any] | None:
     """The content of a torch file, None when it is absent, truncated or something else."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
     return content if isinstance(content, dict) else None
 

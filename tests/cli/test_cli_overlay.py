@@ -16,6 +16,8 @@ from irploc.evaluation import write_pose_file
 from irploc.geometry.poses import Poses
 from irploc.pointcloud import scene_points
 from irploc.scene import Scene
+from irploc.structure.mapfile import save_map
+from irploc.structure.pointmap import PointMap
 
 
 @pytest.fixture
@@ -121,6 +123,28 @@ def test_a_scene_without_intrinsics_needs_them_too(tmp_path: Path) -> None:
 def test_a_scene_without_points_is_told_how_to_get_them(tmp_path: Path) -> None:
     wall = make_wall(tmp_path, with_depth=False)
     refused(overlay(tmp_path, "--split", "test", "--poses", write_poses(tmp_path, wall)), "give --points PLY_OR_COLMAP")
+
+
+def test_a_scene_without_other_points_shows_those_of_its_map(tmp_path: Path) -> None:
+    wall, points = make_wall(tmp_path, with_depth=False), wall_points()
+    found = PointMap(
+        names=wall.frames.names[:1],
+        poses=wall.frames.poses[[0]],
+        photo_cameras=("wide",),
+        cameras=dict(wall.cameras),
+        points_m=points,
+        descriptors=np.zeros((len(points), 128), np.uint8),
+        starts=np.array([0, len(points)]),
+        observed=np.arange(len(points), dtype=np.int32),
+        pixels=wall.cameras["wide"].project(points).astype(np.float32),
+    )
+    (tmp_path / "models").mkdir()
+    save_map(found, tmp_path / "models" / "wall.structure.pt")
+    asked = [tmp_path / "scene", "--split", "test", "--poses", write_poses(tmp_path, wall), "--out", tmp_path, "--json"]
+    result = run(tmp_path, "overlay", *asked)
+    row = json.loads(result.stdout.splitlines()[0])
+    assert row["cloud"] == "wall.structure.pt" and row["points"] > 100
+    assert row["mean_px"] == pytest.approx(20 * 0.1 / WALL_M)
 
 
 def test_a_cloud_100_m_away_is_refused(tmp_path: Path, wall: Scene) -> None:

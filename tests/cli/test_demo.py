@@ -48,7 +48,7 @@ def test_the_demo_leaves_a_whole_workspace_and_a_report(finished: tuple[Path, Re
 def test_the_demo_compares_all_methods(finished: tuple[Path, Result, Result]) -> None:
     out, first, _ = finished
     results = json.loads((out / "reports/room.json").read_text())["results"]
-    assert {name.partition(":")[0] for name in results} >= {"nearest", "ewb", "csi", "bdi", "irpnet", "mlp"}
+    assert {name.partition(":")[0] for name in results} >= {"nearest", "ewb", "csi", "bdi", "irpnet", "mlp", "structure"}
     lines = [line.split()[0] for line in first.output.splitlines() if line.split()]
     assert set(results) <= set(lines)
 
@@ -64,9 +64,11 @@ def test_the_demo_shows_the_true_pose_beside_the_estimated_one(finished: tuple[P
 def test_every_step_is_numbered_timed_and_shown_as_typed(finished: tuple[Path, Result, Result]) -> None:
     out, first, _ = finished
     titles = [line for line in first.output.splitlines() if line[:2] in {f"{number}/" for number in range(1, 10)}]
-    assert [title.split()[0] for title in titles] == [f"{number}/7" for number in range(1, 8)]
+    assert [title.split()[0] for title in titles] == [f"{number}/8" for number in range(1, 9)]
     typed = [line for line in first.output.splitlines() if line.startswith("$ ")]
-    assert [line.split()[4] for line in typed] == ["embed", "index", "train-mlp", "train-mlp", "evaluate", "localize"]
+    commands = ["embed", "index", "train-mlp", "train-mlp", "triangulate", "evaluate", "localize", "localize"]
+    assert [line.split()[4] for line in typed] == commands
+    assert typed[-1].endswith("--method structure")
     assert all(line.startswith(f"$ irploc --workspace {out} ") for line in typed)
 
 

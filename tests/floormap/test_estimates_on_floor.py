@@ -89,7 +89,7 @@ def test_json_holds_the_same_scores_again_with_how_many_were_moved_how_far(evalu
     written = json.loads(json.dumps(with_floor_map(evaluation, AHEAD).to_json(), allow_nan=False))
     assert written["floor_map"] == {"sha256": AHEAD.sha256, "max_distance_m": 1.0}
     off = written["results"]["off"]
-    scores = {"median_position_m", "mean_position_m", "recall", "n", "n_not_localized", "seconds_per_image"}
+    scores = {"median_position_m", "mean_position_m", "recall", "n", "n_not_localized", "n_approximate", "seconds_per_image"}
     assert scores <= off.keys() & off["corrected"].keys()
     assert off["corrected"]["n_outside"] == sum(np.sin(np.linspace(0, 3, 10)) - 0.4 < 0) == 3
     assert 0 < off["corrected"]["moved"]["mean_m"] <= off["corrected"]["moved"]["max_m"] == pytest.approx(0.4, abs=0.001)

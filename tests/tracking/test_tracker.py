@@ -63,6 +63,7 @@ def solution_of(found: Poses, camera: Camera, pixels: np.ndarray, rows: np.ndarr
         "covariance": 1e-8 * np.eye(6),
         "rounds": 3,
         "tried": 1,
+        "compared": 0,
     }
     return Solution(**{field.name: values[field.name] for field in fields(Solution)})
 
@@ -181,6 +182,26 @@ def test_nothing_is_followed_from_an_answer_that_is_not_certain(status: str) -> 
     assert [one.status for one in found] == [status] * 4
     assert solver.predictions == []
     assert [one.found for one in found] == ([""] if status == "not_localized" else [LOCATED]) * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "way"),
+    [
+        ({"first_inliers": 90}, LOCATED),  # of 200 pairs
+        ({"first_inliers": 110}, FOLLOWED),
+        ({"visible": 8000}, LOCATED),  # with 200 inliers
+        ({"visible": 6000}, FOLLOWED),
+    ],
+)
+def test_pairs_near_the_prediction_that_any_photo_might_have_given_are_not_believed(
+    change: dict[str, int], way: str
+) -> None:
+    class Chance(FakeSolver):
+        def follow(self, *asked: Any) -> Solution | None:
+            found = super().follow(*asked)
+            return None if found is None else replace(found, **change)
+
+    assert [one.found for one in run(Chance(), Located(), 2)] == [LOCATED, way]
 
 
 def test_lost_frames_are_bridged_for_a_while_and_then_forgotten() -> None:
