@@ -92,6 +92,7 @@ def train_mlp(
     from irploc.training.loop import TrainingOptions
     from irploc.training.modelfile import save_model
     from irploc.training.recipes import MODELS, place_of, recipe
+    from irploc.training.views import with_epochs_for_views
 
     if model not in MODELS:
         raise BadInput(f"unknown model {model!r}, choose one of {', '.join(MODELS)}")
@@ -114,6 +115,8 @@ def train_mlp(
     else:
         where = place or place_of(data.poses.centers_m)
         chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
+        if data.views is not None and epochs is None:
+            chosen = with_epochs_for_views(chosen)
         if floor is not None and epochs is None:
             chosen = with_steps_for_floor(chosen, data.rows)
     check_writable(path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from irploc.retrieval.store import EmbeddingStore
 from irploc.training.dataset import Views
+from irploc.training.recipes import Recipe
 
 _ALIKE = ("weights_sha256", "preprocessing", "max_side", "dimension")
+_LEAST_EPOCHS = 50  # a view says less than a photo, but 19 of 5600 rows were too few
 _MOST_BYTES = 1_500_000_000  # of embeddings of all versions
 
 
@@ -50,3 +53,8 @@ def load_views(store: EmbeddingStore) -> tuple[Views | None, str]:
         views = Views(drawn.vectors(mask), drawn.frames.poses[rows], parents[rows])
     some = f" of {len(parents)}, for memory's sake" if len(rows) < len(parents) else ""
     return views, f"{len(rows)} views{some}"
+
+
+def with_epochs_for_views(recipe: Recipe) -> Recipe:
+    """A recipe that counts steps, not epochs, with enough of these for rows that are many; others as they are."""
+    return replace(recipe, epochs=max(recipe.epochs, _LEAST_EPOCHS)) if recipe.minimum_steps else recipe

@@ -4,6 +4,8 @@ import numpy as np
 
 from irploc.geometry.poses import Poses
 from irploc.training.dataset import TrainingSet, Views
+from irploc.training.recipes import recipe
+from irploc.training.views import with_epochs_for_views
 
 
 def poses(count: int, start: float = 0.0) -> Poses:
@@ -45,3 +47,9 @@ def test_views_leave_with_their_photo() -> None:
 def test_a_checkpoint_of_a_training_without_views_is_not_taken_for_one_with_them() -> None:
     assert with_view(0).fingerprint != photos().fingerprint
     assert photos().row_embeddings() is not None and photos().rows == 2
+
+
+def test_a_training_on_views_goes_through_them_often_enough_and_the_published_recipe_stays_as_it_is() -> None:
+    fast, paper = recipe("fast", "indoor"), recipe("paper", "indoor")
+    assert with_epochs_for_views(fast).total_steps(5600) == 50 * fast.steps_per_epoch(5600)
+    assert with_epochs_for_views(paper) == paper
