@@ -277,8 +277,10 @@ def pose_of(found: dict[str, Any] | None) -> Poses:
 
 def show(rows: dict[str, dict[str, float]]) -> None:
     """The table, and ratios to the plain script."""
-    print("| | map, s | kB a mapping photo | accepted | median | within 5 cm 5° | largest error | a query, s | candidates |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| | map, s | kB a mapping photo | accepted | median | within 5 cm 5° | largest error | a query, s | candidates | matches |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name, row in rows.items():
         beside = f" + {row['features_s']:.2f} features" if "features_s" in row else ""
         cells = [name, f"{row['build_s']:.0f}", f"{row['kB']:.0f}", f"{row['accepted']}/{row['asked']}"]
