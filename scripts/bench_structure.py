@@ -277,9 +277,8 @@ def pose_of(found: dict[str, Any] | None) -> Poses:
 
 def show(rows: dict[str, dict[str, float]]) -> None:
     """The table, and ratios to the plain script."""
-    print(
-        "| | map, s | kB a mapping photo | accepted | median | within 5 cm 5° | largest error | a query, s | candidates | matches |"
-    )
+    columns = ("", "map, s", "kB a mapping photo", "accepted", "median", "within 5 cm 5°", "largest error", "a query, s")
+    print(f"| {' | '.join([*columns, 'candidates', 'matches'])} |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, row in rows.items():
         beside = f" + {row['features_s']:.2f} features" if "features_s" in row else ""
@@ -288,7 +287,8 @@ def show(rows: dict[str, dict[str, float]]) -> None:
         cells += [
             f"{row['largest_mm']:.0f} mm",
             f"{row['query_s']:.3f}{beside}",
-            f"{row.get('candidates', float('nan')):.0f}",
+            f"{row['candidates']:.0f}",
+            f"{row['matches']:.0f}",
         ]
         print(f"| {' | '.join(cells)} |")
     if PLAIN in rows and OURS in rows:
