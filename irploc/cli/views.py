@@ -11,7 +11,9 @@ import click
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 
 if TYPE_CHECKING:
+    from irploc.estimators.build import Place
     from irploc.scene import Scene
+    from irploc.structure.pointmap import PointMap
 
 
 @click.command()
@@ -45,35 +47,21 @@ def views(
     'irploc train-mlp' then trains on them too. Nothing else uses them: no index, no closed form, no figure of an evaluation.
     Run the same command again after an interruption; what is drawn and embedded is kept.
     """
-    from irploc.errors import NotFound
     from irploc.estimators.build import open_place
     from irploc.localizer import encoder_of
-    from irploc.localizer.current import check_map as check_embedded
     from irploc.progress import progress
     from irploc.retrieval.embed import embed_scene
     from irploc.retrieval.plan import EmbedOptions
     from irploc.retrieval.store import lock
-    from irploc.structure.current import check_map
-    from irploc.structure.mapfile import load_map
     from irploc.structure.views import ViewOptions, draw_views
     from irploc.training.views import views_path
 
     options = ViewOptions(per_photo, turn, shift, seed)
-    if per_photo < 1:
-        raise click.UsageError("--per-photo must be at least 1")
     workspace, started = workspace_of(ctx), time.monotonic()
     folder, loaded = workspace.scene_folder(scene), workspace.load_scene(scene)
     place = open_place(workspace, scene, embeddings)
     with place.store:
-        path = map_file or place.model_path("structure")
-        if not path.is_file():
-            raise NotFound(f"no map {path}: make it with 'irploc triangulate {scene}'")
-        for sentence in (
-            check_embedded(place.store, loaded),
-            check_map(point_map := load_map(path), place.index.frames, path),
-        ):
-            if sentence:
-                note(sentence)
+        point_map = _map_of(place, loaded, map_file or place.model_path("structure"))
         header, store_path = place.store.header, place.store.path
         loaded_encoder = encoder_of(place, encoder, device)
     out = views_path(store_path)
@@ -93,6 +81,22 @@ def views(
         f"{out}: {len(drawn.frames)} views of {len(set(drawn.frames.sequences))} photos in "
         f"{time.monotonic() - started:.1f} s; 'irploc train-mlp' trains on them"
     )
+
+
+def _map_of(place: Place, scene: Scene, path: Path) -> PointMap:
+    """The map at a path, if it and the embeddings are of the scene as it is now; says what they lack."""
+    from irploc.errors import NotFound
+    from irploc.localizer.current import check_map as check_embedded
+    from irploc.structure.current import check_map
+    from irploc.structure.mapfile import load_map
+
+    if not path.is_file():
+        raise NotFound(f"no map {path}: make it with 'irploc triangulate {scene.name}'")
+    point_map = load_map(path)
+    for sentence in (check_embedded(place.store, scene), check_map(point_map, place.index.frames, path)):
+        if sentence:
+            note(sentence)
+    return point_map
 
 
 def _remove_others(drawn: Scene, folder: Path) -> None:

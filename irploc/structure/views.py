@@ -55,9 +55,9 @@ class ViewOptions:
     most: int = 20_000
 
     def __post_init__(self) -> None:
-        for name, most in (("per_photo", 100), ("turn_deg", 30.0), ("shift", 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise BadInput(f"{name} is {getattr(self, name)}, it must lie in [0, {most}]")
+        for name, least, most in (("per_photo", 1, 100), ("turn_deg", 0.0, 30.0), ("shift", 0.0, 0.5)):
+            if not least <= getattr(self, name) <= most:
+                raise BadInput(f"{name} is {getattr(self, name)}, it must lie in [{least}, {most}]")
 
 
 def drawn_pose(pose: Poses, depth_m: float, options: ViewOptions, key: tuple[int, ...]) -> Poses:

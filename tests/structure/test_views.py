@@ -197,7 +197,7 @@ def test_nobody_ever_drew_any(home: Workspace) -> None:
         assert load_views(store) == (None, "")
 
 
-@pytest.mark.parametrize("wrong", [{"per_photo": -1}, {"per_photo": 101}, {"turn_deg": -1.0}, {"shift": 0.6}])
+@pytest.mark.parametrize("wrong", [{"per_photo": 0}, {"per_photo": 101}, {"turn_deg": -1.0}, {"shift": 0.6}])
 def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(BadInput, match=next(iter(wrong))):
         ViewOptions(**wrong)  # type: ignore[arg-type]
