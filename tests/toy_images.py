@@ -9,8 +9,8 @@ import numpy as np
 
 from irploc.progress import Stages, silent_stages
 from irploc.scene import Scene
+from irploc.training.backbone import ImageOptions
 from irploc.training.loop import TrainingOptions
-from irploc.training.siamese.backbone import ImageOptions
 from irploc.training.siamese.image_lesson import train_on_images
 from irploc.training.siamese.lesson import CorrelatedPairs
 from irploc.training.siamese.model import SiameseModel

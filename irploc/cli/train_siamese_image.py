@@ -16,8 +16,8 @@ from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
     from irploc.scene import Scene
+    from irploc.training.backbone import ImageOptions
     from irploc.training.loop import TrainingOptions
-    from irploc.training.siamese.backbone import ImageOptions
     from irploc.training.siamese.lesson import CorrelatedPairs
     from irploc.training.siamese.model import SiameseModel
     from irploc.training.siamese.recipes import SiameseRecipe
@@ -80,9 +80,9 @@ def siamese_image(
     from irploc.encoders.base import EncoderOptions
     from irploc.estimators.siamese_calibration import calibrated_image_model
     from irploc.files import check_writable
+    from irploc.training.backbone import ImageOptions, located_first_weights
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.loop import TrainingOptions
-    from irploc.training.siamese.backbone import ImageOptions, located_first_weights
     from irploc.training.siamese.image_lesson import check_sizes, features_path
     from irploc.training.siamese.model import save_siamese
     from irploc.training.siamese.recipes import siamese_recipe

@@ -12,18 +12,18 @@ import torch
 from irploc.errors import BadInput
 from irploc.progress import Progress, Stages, silent_stages
 from irploc.scene import Frames, Scene
+from irploc.training.backbone import ImageOptions, PooledBackbone, first_weights
 from irploc.training.dataset import spread
+from irploc.training.features import FeatureSource
+from irploc.training.image_features import FrozenImages, TrainedImages, fingerprint_of
 from irploc.training.loop import TrainingOptions
-from irploc.training.siamese.backbone import ImageOptions, PooledBackbone, first_weights
+from irploc.training.photos import Photos
 from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
-from irploc.training.siamese.features import FeatureSource
 from irploc.training.siamese.image_model import METHOD, extra_of
-from irploc.training.siamese.images import FrozenImages, TrainedImages, fingerprint_of
 from irploc.training.siamese.lesson import CorrelatedPairs, described
 from irploc.training.siamese.loop import Lesson, Watched, train_siamese
 from irploc.training.siamese.model import SiameseModel
-from irploc.training.siamese.photos import Photos
 from irploc.training.siamese.recipes import SiameseRecipe
 
 LEAST_CROP = 32  # what the deepest of the backbones shrinks to one pixel

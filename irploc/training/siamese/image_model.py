@@ -12,10 +12,10 @@ import torch
 from irploc.encoders.backbones import read_state_dict
 from irploc.errors import BadInput, Mismatch
 from irploc.images import Photo
-from irploc.training.siamese.backbone import ImageOptions, PooledBackbone, located_weights
-from irploc.training.siamese.features import chunks
+from irploc.training.backbone import ImageOptions, PooledBackbone, located_weights
+from irploc.training.features import chunks
+from irploc.training.photos import as_batch, cropped, scaled_together
 from irploc.training.siamese.model import SiameseModel, load_siamese
-from irploc.training.siamese.photos import as_batch, cropped, scaled_together
 
 METHOD = "siamese-image"
 TRAIN_COMMAND = "irploc train siamese-image"

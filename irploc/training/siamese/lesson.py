@@ -10,10 +10,10 @@ import torch
 
 from irploc import provenance
 from irploc.training.dataset import TrainingSet
+from irploc.training.features import StoredFeatures
 from irploc.training.loop import TrainingOptions
 from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
-from irploc.training.siamese.features import StoredFeatures
 from irploc.training.siamese.loop import Lesson, Watched, train_siamese
 from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.recipes import SiameseRecipe
@@ -59,7 +59,7 @@ def train_on_embeddings(
         BadInput: fewer than two photos, no pairs, a loss that runs away.
     """
     fingerprint = provenance.sha256_of_parts([data.fingerprint.encode(), pairs.fingerprint.encode()])
-    source = StoredFeatures(data.embeddings, recipe, options.seed, options.device, fingerprint)
+    source = StoredFeatures(data.embeddings, recipe.components, options.seed, options.device, fingerprint)
     code = PoseCode.fit(data.poses, recipe.relation) if recipe.standardize else PoseCode(recipe.relation)
     draws = PairDraws(data.poses, pairs.rows, pairs.angle_deg, recipe)
     linear = None

@@ -19,10 +19,10 @@ from irploc.errors import BadInput
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.training.batches import SETUP, generator_for, seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
+from irploc.training.features import FeatureSource
 from irploc.training.loop import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, DIVERGED, Record, TrainingOptions, numerics
 from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
-from irploc.training.siamese.features import FeatureSource
 from irploc.training.siamese.network import SiameseNetwork
 from irploc.training.siamese.recipes import SiameseRecipe
 

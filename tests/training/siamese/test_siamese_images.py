@@ -17,12 +17,12 @@ from irploc.encoders.weights import import_weights
 from irploc.errors import BadInput, NotFound
 from irploc.progress import Silent, Stages
 from irploc.scene import Scene
+from irploc.training import image_features as images_module
+from irploc.training.backbone import ImageOptions, PooledBackbone, first_weights
+from irploc.training.image_features import FrozenImages, TrainedImages
 from irploc.training.loop import TrainingOptions
-from irploc.training.siamese import images as images_module
-from irploc.training.siamese.backbone import ImageOptions, PooledBackbone, first_weights
-from irploc.training.siamese.images import FrozenImages, TrainedImages
+from irploc.training.photos import Photos, as_batch, cropped, scaled
 from irploc.training.siamese.model import SiameseModel
-from irploc.training.siamese.photos import Photos, as_batch, cropped, scaled
 
 RESNET = BACKBONES["resnet18"]
 

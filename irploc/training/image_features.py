@@ -1,4 +1,4 @@
-"""Features of crops of photos, for training ``siamese-image``: of a frozen backbone, or of one that learns."""
+"""Features of crops of photos, for training on images: of a frozen backbone, or of one that learns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 
 from irploc import provenance
 from irploc.progress import Progress, Silent
+from irploc.training.backbone import PooledBackbone
 from irploc.training.batches import generator_for
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
-from irploc.training.siamese.backbone import PooledBackbone
-from irploc.training.siamese.features import chunks
-from irploc.training.siamese.photos import Photos
+from irploc.training.features import chunks
+from irploc.training.photos import Photos
 
 _PLACES = 2**43  # the "step" whose generator draws the crops of a frozen backbone
 _CHUNK = 16

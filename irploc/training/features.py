@@ -1,4 +1,4 @@
-"""Features of photos as the Siamese network sees them in training."""
+"""Features of photos as heads see them in training: stored embeddings, or what a backbone gives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import nn
 
 from irploc.training.batches import SETUP, generator_for
 from irploc.training.normalisation import InputMap
-from irploc.training.siamese.recipes import SiameseRecipe
 
 
 class FeatureSource(Protocol):
@@ -45,7 +44,7 @@ class StoredFeatures:
 
     Args:
         embeddings_NVD: float16 or float32; version 0 is the plain photo.
-        recipe: ``components``.
+        components: principal components to map them to; 0 takes them as they are.
         seed: of the map.
         device: where they are kept.
         fingerprint: of the embeddings.
@@ -55,14 +54,14 @@ class StoredFeatures:
     """
 
     def __init__(
-        self, embeddings_NVD: np.ndarray, recipe: SiameseRecipe, seed: int, device: torch.device, fingerprint: str
+        self, embeddings_NVD: np.ndarray, components: int, seed: int, device: torch.device, fingerprint: str
     ) -> None:
         self.fingerprint = fingerprint
         self._embeddings = torch.from_numpy(np.ascontiguousarray(embeddings_NVD)).to(device)
         self.input_map: InputMap | None = None
-        if recipe.components:
+        if components:
             generator = generator_for(seed, SETUP, torch.device("cpu"))
-            self.input_map = InputMap.fit(self._embeddings, recipe.components, generator)
+            self.input_map = InputMap.fit(self._embeddings, components, generator)
             self._embeddings = self.input_map.apply(self._embeddings)
         self.inputs = int(self._embeddings.shape[2])
         self.deviations: torch.Tensor | None = self._embeddings[:, 0].float().std(dim=0, correction=0)
