@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
     {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe", "opencv_safe", "ply"},
-    {"scene", "images", "depth", "projection"},
+    {"scene", "images", "depth", "projection", "posefile"},
     {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture", "pointcloud"},
     {"encoders"},
     {"retrieval"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"structure"},
     {"estimators"},
     {"localizer"},
-    {"learning", "tracking"},
+    {"learning", "tracking", "onnxmodel"},
     {"evaluation", "overlay"},
     {"report", "export"},
     {"service"},

@@ -11,11 +11,11 @@ import numpy as np
 
 from irploc.errors import BadInput, NotFound
 from irploc.evaluation.names import matching_rows, unique_keys
-from irploc.files import write_text
 from irploc.geometry.poses import Poses
+from irploc.posefile import LAYOUT, write_pose_file
 from irploc.scene import UNIT_TOLERANCE
 
-LAYOUT = "name qw qx qy qz tx ty tz"
+__all__ = ["NamedPoses", "read_pose_file", "write_pose_file"]
 
 
 @dataclass(frozen=True)
@@ -86,27 +86,6 @@ def read_pose_file(path: Path) -> NamedPoses:
     return NamedPoses(tuple(names), Poses.from_cam_from_world(numbers[:, :4], numbers[:, 4:]), path)
 
 
-def write_pose_file(path: Path, names: Sequence[str], poses: Poses, comments: Sequence[str] = ()) -> int:
-    """Writes the rows that hold a pose, in full precision; the others are left out, which is how they read back.
-
-    Names with spaces, and those that would read as a comment, are written as JSON strings.
-
-    Args:
-        comments: lines to write first, each behind a ``#``.
-
-    Returns:
-        How many rows were written.
-    """
-    qvec, tvec = poses.to_cam_from_world()
-    rows = np.flatnonzero(poses.valid).tolist()
-    lines = [f"# {comment}" for comment in [*comments, f"{LAYOUT} (cam_from_world, in the units of the scene)"]]
-    for row in rows:
-        numbers = " ".join(repr(float(value)) for value in (*qvec[row], *tvec[row]))
-        lines.append(f"{_written(names[row])} {numbers}")
-    write_text(path, "\n".join(lines) + "\n")
-    return len(rows)
-
-
 def _content_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, stripped line) of the rows that hold content."""
     try:
@@ -133,13 +112,6 @@ def _parse(line: str) -> tuple[str, list[float]]:
     if len(columns) < 7:
         raise ValueError("too few columns")
     return name, [float(column) for column in columns[:7]]
-
-
-def _written(name: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in name):  # bytes of a file name that are not UTF-8
-        return json.dumps(name)
-    needs_quotes = not name or name.split() != [name] or name[0] in '#"'
-    return json.dumps(name, ensure_ascii=False) if needs_quotes else name
 
 
 def _refuse_impossible(numbers: np.ndarray, lines: list[int], names: list[str], path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from irploc.estimators.base import UsedCamera
-from irploc.floormap import PlanePose
 from irploc.geometry.poses import Poses
+
+if TYPE_CHECKING:  # both bring libraries that a device with an exported model need not have
+    from irploc.estimators.base import UsedCamera
+    from irploc.floormap import PlanePose
 
 
 @dataclass(frozen=True)
