@@ -9,6 +9,10 @@ class BadInput(IrplocError):
     """A file, folder or value the user gave cannot be used as it is."""
 
 
+class Diverged(BadInput):
+    """A training whose loss is not finite any more, or ran away."""
+
+
 class NotFound(IrplocError):
     """A file, scene, model or registered name that does not exist."""
 

@@ -12,7 +12,7 @@ from irploc.scene import Scene
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where artifacts lie by default: ``scenes/ embeddings/ indexes/ models/ reports/`` below ``root``."""
+    """Where artifacts lie by default: ``scenes/ embeddings/ indexes/ models/ runs/ reports/`` below ``root``."""
 
     root: Path
 
@@ -49,6 +49,11 @@ class Workspace:
     def report(self, scene: str) -> Path:
         """Default path of a scene's report page."""
         return self.root / "reports" / f"{scene}.html"
+
+    @property
+    def runs(self) -> Path:
+        """Where the records of trainings lie."""
+        return self.root / "runs"
 
     def place_of_embeddings(self, path: Path, scene: str) -> str:
         """The name under which index and models of an embeddings file are kept: the scene's, or the file's own where a

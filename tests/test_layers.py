@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
     {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe", "opencv_safe", "ply"},
-    {"scene", "images", "depth", "projection", "posefile"},
+    {"scene", "images", "depth", "projection", "posefile", "runs"},
     {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture", "pointcloud"},
     {"encoders"},
     {"retrieval"},
@@ -74,6 +74,7 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
         ("h5py", "retrieval/store.py"),
         ("faiss", "retrieval/index.py"),
         ("cv2", "opencv_safe.py"),
+        ("tensorboardX", "runs/events.py"),
         ("imageio_ffmpeg", "mapping/video.py"),
     ],
 )

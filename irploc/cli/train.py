@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
+from irploc.cli.configuration import configured, fields_of_file, recorded
+from irploc.cli.recording import Training, recorded_run
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     "of the model is kept]",
 )
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
+@recorded
 @click.pass_context
 def train_mlp(
     ctx: click.Context,
@@ -88,11 +91,9 @@ def train_mlp(
     from irploc.retrieval.store import EmbeddingStore
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.dataset import TrainingSet
-    from irploc.training.floor import with_steps_for_floor
     from irploc.training.loop import TrainingOptions
     from irploc.training.modelfile import save_model
-    from irploc.training.recipes import MODELS, place_of, recipe
-    from irploc.training.views import with_epochs_for_views
+    from irploc.training.recipes import MODELS
 
     if model not in MODELS:
         raise BadInput(f"unknown model {model!r}, choose one of {', '.join(MODELS)}")
@@ -103,7 +104,8 @@ def train_mlp(
         floor = _floor(floor_map, floor_weight, data, units)
         index = build_index(store) if calibration or (calibration is None and init is None) else None
         workspace = workspace_of(ctx)
-        path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), model)
+        name = workspace.place_of_embeddings(store.path, store.header.scene)
+    path = out or workspace.model(name, model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     start: Sequence[Networks] = ()
     saved: Mapping[str, Any] | None = None
@@ -111,26 +113,63 @@ def train_mlp(
         if recipe_name or place or width:
             raise BadInput("--init keeps the recipe, place and width of its model: leave --recipe, --place and --width out")
         init = _found(init, workspace)
-        chosen, start, saved = _continued(init, model, data, ensemble, changes)
+        chosen, start, saved = _continued(ctx, init, model, data, ensemble, changes)
     else:
-        where = place or place_of(data.poses.centers_m)
-        chosen = recipe(recipe_name or "fast", where, width=width, heads=ensemble, **changes)
-        if data.views is not None and epochs is None:
-            chosen = with_epochs_for_views(chosen)
-        if floor is not None and epochs is None:
-            chosen = with_steps_for_floor(chosen, data.rows)
+        chosen = _recipe(ctx, recipe_name, place, data, floor, {"width": width, "heads": ensemble, **changes})
     check_writable(path)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume, start, floor)
     note(_settings(model, chosen, data, init, floor_map, options))
-    regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
-    started = time.monotonic()
-    if index is not None:
-        regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
-    elif calibration is None:
-        regressor = replace(regressor, calibration=saved)
-    save_model(regressor, path)
-    checkpoint_path(path).unlink(missing_ok=True)
-    click.echo(f"{path}: {_summary(regressor, time.monotonic() - started if index is not None else None, units)}")
+    facts = {**data.identity, **_data(data, units, options)}
+    calibrated = None
+    with recorded_run(ctx, Training(name, model, path, chosen, facts, torch_device.type, {"init": init})) as run:
+        options = replace(options, record=run.entry)
+        regressor = _train_with_progress(data, model, chosen, options, is_quiet(ctx))
+        started = time.monotonic()
+        if index is not None:
+            regressor = _calibrated(regressor, data, index, options, is_quiet(ctx))
+            calibrated = time.monotonic() - started
+        elif calibration is None:
+            regressor = replace(regressor, calibration=saved)
+        save_model(regressor, path)
+        checkpoint_path(path).unlink(missing_ok=True)
+    click.echo(f"{path}: {_summary(regressor, calibrated, units)}")
+
+
+def _recipe(
+    ctx: click.Context,
+    name: str | None,
+    place: str | None,
+    data: TrainingSet,
+    floor: FloorTraining | None,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    """The recipe by name, with what a file says of it and what the command line changes."""
+    from irploc.training.floor import with_steps_for_floor
+    from irploc.training.recipes import changed, place_of, recipe
+    from irploc.training.views import with_epochs_for_views
+
+    fields = fields_of_file(ctx)
+    where = place or fields.get("place") or place_of(data.poses.centers_m)
+    chosen = configured(ctx, recipe(name or fields.get("name", "fast"), where))
+    chosen = changed(chosen, **changes)
+    if changes["epochs"] is not None or {"epochs", "minimum_steps"} & set(fields):
+        return chosen
+    if data.views is not None:
+        chosen = with_epochs_for_views(chosen)
+    return with_steps_for_floor(chosen, data.rows) if floor is not None else chosen
+
+
+def _data(data: TrainingSet, units: str, options: TrainingOptions) -> dict[str, Any]:
+    """What a result depends on besides the encoder and the settings."""
+    from irploc.retrieval.store import NOT_RECORDED
+    from irploc.training.models import sha256_of
+
+    facts: dict[str, Any] = {"embeddings": data.fingerprint, "units": "metres" if units == NOT_RECORDED else units}
+    if options.start:
+        facts["start"] = sha256_of(options.start)
+    if options.floor is not None:
+        facts["floor_map"] = options.floor.floor_map.sha256
+    return facts
 
 
 def _settings(
@@ -193,7 +232,7 @@ def _found(model: Path, workspace: Workspace) -> Path:
 
 
 def _continued(
-    init: Path, model: str, data: TrainingSet, ensemble: int | None, changes: dict[str, Any]
+    ctx: click.Context, init: Path, model: str, data: TrainingSet, ensemble: int | None, changes: dict[str, Any]
 ) -> tuple[Recipe, Sequence[Networks], Mapping[str, Any] | None]:
     """The rest of the recipe, the heads and the calibration of a trained model of the same encoder."""
     from dataclasses import replace
@@ -213,7 +252,11 @@ def _continued(
     given = {key: value for key, value in changes.items() if value is not None}
     if "epochs" in given:
         given |= {"share": 1.0, "minimum_steps": 0}
-    return replace(trained.recipe, **{"share": SHARE_OF_STEPS, **given}), trained.heads, trained.calibration
+    chosen = configured(ctx, replace(trained.recipe, share=SHARE_OF_STEPS), **given)
+    if (chosen.width, chosen.heads) != (trained.recipe.width, trained.recipe.heads):
+        there = f"{trained.recipe.heads} heads of width {trained.recipe.width}"
+        raise BadInput(f"{init} has {there}: leave width and heads out of the configuration")
+    return chosen, trained.heads, trained.calibration
 
 
 def _train_with_progress(

@@ -69,7 +69,7 @@ def cumulative_curves(errors: Sequence[np.ndarray], unit: str, marks: Sequence[f
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(0, 100.5)
-    _plain_log_ticks(axes.xaxis)
+    plain_log_ticks(axes.xaxis)
     axes.set_xlabel(f"{'position' if unit == 'm' else 'rotation'} error ({unit}, log scale)")
     axes.set_ylabel("queries (%)")
     if not len(finite):
@@ -203,7 +203,7 @@ def errors_over_time(position_m: np.ndarray, rotation_deg: np.ndarray, queries: 
             axes.axhline(float(np.nanmedian(values)), color=_INK, alpha=0.5, linewidth=0.7, linestyle=(0, (4, 3)))
             axes.set_ylim(0.5 * float(np.nanquantile(values, 0.01)), 1.25 * float(np.nanmax(values)))
             axes.set_yscale("log")
-            _plain_log_ticks(axes.yaxis)
+            plain_log_ticks(axes.yaxis)
         axes.set_ylabel(label)
         if len(time.starts) > 1:
             for _, start in time.starts:
@@ -286,7 +286,7 @@ def _line(axes: Axes, x: np.ndarray, y: np.ndarray, method: int, marker: str = "
     )
 
 
-def _plain_log_ticks(axis: Axis) -> None:
+def plain_log_ticks(axis: Axis) -> None:
     """1, 2, 5 of every decade, or whole decades where there are many; written 0.1, not as powers."""
     from matplotlib.ticker import LogLocator, NullLocator
 

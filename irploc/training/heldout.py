@@ -31,7 +31,7 @@ class HeldOut:
     def __init__(self, data: TrainingSet, model: str, place: str, options: TrainingOptions, folds: list[np.ndarray]) -> None:
         self._data, self._model, self._folds = data, model, folds
         self._recipe = replace(recipe("fast", place), epochs=1, minimum_steps=STEPS, heads=1)
-        self._options = replace(options, start=(), checkpoint=None, report=lambda line: None)
+        self._options = replace(options, start=(), checkpoint=None, report=lambda line: None, record=lambda entry: None)
         self._trained: dict[int, PoseRegressor] = {}
 
     @property

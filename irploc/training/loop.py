@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from irploc.errors import BadInput
+from irploc.errors import BadInput, Diverged
 from irploc.progress import Progress, Silent
 from irploc.training.batches import SETUP, Batches, seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
@@ -46,6 +46,8 @@ class TrainingOptions:
         floor: a map whose outside costs something; None without one.
         report: takes lines for people.
         progress: takes steps.
+        record: takes what is measured as it is measured: ``step``, ``epoch``, ``loss`` (a number or by name), ``split`` and
+            its median ``position_m`` and ``rotation_deg``.
     """
 
     seed: int = 0
@@ -56,6 +58,7 @@ class TrainingOptions:
     floor: FloorTraining | None = None
     report: Callable[[str], None] = lambda line: None
     progress: Progress = field(default_factory=Silent)
+    record: Callable[[Mapping[str, Any]], None] = lambda entry: None
 
 
 @dataclass
@@ -181,7 +184,7 @@ class _Run:
         if self._options.checkpoint is not None:
             self._options.checkpoint.unlink(missing_ok=True)
         rate = self._recipe.learning_rate
-        raise BadInput(
+        raise Diverged(
             f"the training diverged: the loss is {largest:.3g} after {self._done} steps with a learning rate of {rate:g}; "
             f"try --learning-rate {rate / 10:g}"
         )
@@ -196,7 +199,9 @@ class _Run:
         errors = watched.median_errors(answers)
         means = (self._losses / max(self._done - self._since, 1)).tolist()
         losses = dict(zip((trainee.training for trainee in self._trainees), means, strict=True))
-        self._record.epochs.append({"epoch": epoch, "step": self._done, "loss": losses, **errors})
+        entry = {"epoch": epoch, "step": self._done, "loss": losses, **errors}
+        self._record.epochs.append(entry)
+        self._options.record({**entry, "split": watched.name})
         self._losses, self._since = self._no_losses(), self._done
         shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         line = f"{errors['position_m']:.3f} m {errors['rotation_deg']:.2f} deg"

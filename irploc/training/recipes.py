@@ -188,16 +188,24 @@ def fast(place: str) -> Recipe:
 
 
 def recipe(name: str, place: str, **changes: float | int | None) -> Recipe:
-    """The recipe of that name with the changes that are not None; changed epochs are exact, without a minimum of steps.
+    """The recipe of that name with changes, see ``changed``.
 
     Raises:
         NotFound: unknown name. BadInput: a value that cannot be.
     """
-    chosen = RECIPES.get(name)(place)
+    return changed(RECIPES.get(name)(place), **changes)
+
+
+def changed(chosen: Recipe, **changes: float | int | None) -> Recipe:
+    """A recipe with the changes that are not None; changed epochs are exact, without a minimum of steps.
+
+    Raises:
+        BadInput: a value that cannot be.
+    """
     given = {key: value for key, value in changes.items() if value is not None}
     if "epochs" in given:
         given["minimum_steps"] = 0
-    if "learning_rate" in given and name == "paper":
+    if "learning_rate" in given and chosen.name == "paper":
         given.setdefault("weight_decay", float(given["learning_rate"]) / 100)
     return replace(chosen, **given)  # type: ignore[arg-type]
 

@@ -91,7 +91,7 @@ def train_without(
     kept = ~held
     some = data.only(kept)
     quick = replace(recipe, epochs=1, minimum_steps=held_out_steps(recipe, len(data)))
-    options = replace(options, checkpoint=None, report=lambda line: None)
+    options = replace(options, checkpoint=None, report=lambda line: None, record=lambda entry: None)
     return train_on_embeddings(some, pairs.among(kept), quick, options)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from irploc.errors import BadInput
+from irploc.errors import Diverged
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.training.batches import SETUP, generator_for, seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
@@ -185,7 +185,7 @@ class _Run:
         if math.isnan(self._first_loss):
             self._first_loss = abs(loss) + 1.0
         if not math.isfinite(loss) or loss > DIVERGED * self._first_loss:
-            raise BadInput(f"the training diverged (loss {loss:.3g} in step {self._step}): try a smaller --learning-rate")
+            raise Diverged(f"the training diverged (loss {loss:.3g} in step {self._step}): try a smaller --learning-rate")
         entry: dict[str, Any] = {"step": self._step, "loss": loss}
         line = f"step {self._step} of {self._total}: loss {loss:.3f}"
         watched = self._lesson.watched
@@ -197,6 +197,7 @@ class _Run:
             entry |= {"position_m": float(np.median(found[0])), "rotation_deg": float(np.median(found[1]))}
             line += f", {watched.name} photos, absolute: {entry['position_m']:.3f} m {entry['rotation_deg']:.2f} deg"
         self._record.epochs.append(entry)
+        self._options.record({**entry, "split": self._record.monitor} if watched is not None else entry)
         self._options.report(line)
 
     @property
