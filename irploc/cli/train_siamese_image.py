@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
+from irploc.cli.configuration import configured, given, recorded
 from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
+from irploc.cli.recording import Training, recorded_run
 from irploc.cli.train_siamese import calibrated, summary
 from irploc.cli.training import Lines, interruption_told
 
@@ -51,6 +53,7 @@ _METHOD = "siamese-image"
     "--calibration/--no-calibration", default=True, help="With --frozen, also learn what confidence the answers deserve."
 )
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
+@recorded
 @click.pass_context
 def siamese_image(
     ctx: click.Context,
@@ -77,42 +80,49 @@ def siamese_image(
     With --trainable it needs a GPU or days; --frozen is the one for a CPU. An interrupted training goes on where it was when
     the same command is run again.
     """
+    from dataclasses import replace
+
     from irploc.encoders.base import EncoderOptions
     from irploc.estimators.siamese_calibration import calibrated_image_model
     from irploc.files import check_writable
     from irploc.training.backbone import ImageOptions, located_first_weights
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.loop import TrainingOptions
-    from irploc.training.siamese.image_lesson import check_sizes, features_path
+    from irploc.training.photographed import check_sizes, features_path
     from irploc.training.siamese.model import save_siamese
     from irploc.training.siamese.recipes import siamese_recipe
 
-    numbers = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    recipe = siamese_recipe("paper", relation=relative, cips=cips, crop=crop, side=round(crop * 8 / 7), **numbers)
+    chosen = given(ctx, "relative", "cips", "epochs", "batch_size", "learning_rate", "crop")
+    if "crop" in chosen:
+        chosen["side"] = round(crop * 8 / 7)
+    recipe = configured(ctx, siamese_recipe("paper"), **chosen)
     images = ImageOptions(backbone, frozen, random_weights)
-    check_sizes(recipe, images)
+    check_sizes(recipe, recipe.batch_size, images)
     torch_device = EncoderOptions(device=device).torch_device
     workspace, quiet = workspace_of(ctx), is_quiet(ctx)
     with _found(workspace, scene_or_h5) as (mapped, place):
         scene, path = mapped.scene, out or workspace.model(place, _METHOD)
         check_writable(path)
-        located_first_weights(images)  # that they are not there is said before pairs are selected
+        weights = located_first_weights(images)  # that they are not there is said before pairs are selected
         correlated = _pairs_for(mapped, workspace, pairs, recipe, quiet)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
     note(_settings(scene, correlated, recipe, images, torch_device.type))
-    model = _trained(scene, correlated, recipe, images, options, quiet)
-    if calibration and frozen:
-        mapping = scene.frames.of_split("train")
-        model = calibrated(
-            model,
-            mapping.poses,
-            lambda with_bar: calibrated_image_model(model, mapping, correlated, with_bar),
-            options,
-            quiet,
-        )
-    save_siamese(model, path)
-    for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
-        left.unlink(missing_ok=True)
+    facts = {**_data(scene, correlated), "weights_sha256": weights.sha256 if weights is not None else ""}
+    with recorded_run(ctx, Training(place, _METHOD, path, recipe, facts, torch_device.type)) as run:
+        options = replace(options, record=run.entry)
+        model = _trained(scene, correlated, recipe, images, options, quiet)
+        if calibration and frozen:
+            mapping = scene.frames.of_split("train")
+            model = calibrated(
+                model,
+                mapping.poses,
+                lambda with_bar: calibrated_image_model(model, mapping, correlated, with_bar),
+                options,
+                quiet,
+            )
+        save_siamese(model, path)
+        for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
+            left.unlink(missing_ok=True)
     click.echo(f"{path}: {_summary(model, scene.units)}")
 
 
@@ -154,6 +164,17 @@ def _pairs_for(
             raise BadInput(f"--no-cips draws any two photos: leave --pairs {given} out")
         return any_pairs(wanted)
     return correlated_pairs(wanted, pairs_file(workspace, scene.name, given), lambda: mapped, quiet)
+
+
+def _data(scene: Scene, pairs: CorrelatedPairs) -> dict[str, Any]:
+    """What a result depends on besides the backbone and the settings."""
+    return {
+        "scene": scene.name,
+        "mapping_fingerprint": scene.mapping_fingerprint,
+        "ground_truth": scene.ground_truth,
+        "units": scene.units,
+        "pairs": pairs.fingerprint,
+    }
 
 
 def _settings(scene: Scene, pairs: CorrelatedPairs, recipe: SiameseRecipe, images: ImageOptions, device: str) -> str:

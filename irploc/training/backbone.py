@@ -55,8 +55,8 @@ class PooledBackbone(nn.Module):
         trainable: False keeps it in evaluation mode, batch normalisation included.
 
     Source: Siamese paper, sections 2.1.ii and 3.2. They leave open whether feature maps are pooled or flattened. Pooled, as
-    ResNet does before its own classifier: of flattened maps (7 x 7 x 2048) the first layers of the three heads would have 0.8
-    billion weights, more than their card holds with Adam. They subtract the mean image of the crops and divide by its
+    ResNet does before its own classifier: of flattened maps (7 x 7 x 2048) the first layers of the three heads would have
+    0.8 billion weights, more than their card holds with Adam. They subtract the mean image of the crops and divide by its
     standard deviation; here it is the mean and deviation of each channel that the weights were learned with, without which
     pretrained features are other ones; a mean per pixel says little about crops at random places.
     """

@@ -48,20 +48,28 @@ class StoredFeatures:
         seed: of the map.
         device: where they are kept.
         fingerprint: of the embeddings.
+        input_map: one that was fitted to other photos, instead of one of their own.
 
     Attributes:
         input_map: how they are mapped, None if not.
     """
 
     def __init__(
-        self, embeddings_NVD: np.ndarray, components: int, seed: int, device: torch.device, fingerprint: str
+        self,
+        embeddings_NVD: np.ndarray,
+        components: int,
+        seed: int,
+        device: torch.device,
+        fingerprint: str,
+        input_map: InputMap | None = None,
     ) -> None:
         self.fingerprint = fingerprint
         self._embeddings = torch.from_numpy(np.ascontiguousarray(embeddings_NVD)).to(device)
-        self.input_map: InputMap | None = None
-        if components:
+        self.input_map = input_map
+        if components and input_map is None:
             generator = generator_for(seed, SETUP, torch.device("cpu"))
             self.input_map = InputMap.fit(self._embeddings, components, generator)
+        if self.input_map is not None:
             self._embeddings = self.input_map.apply(self._embeddings)
         self.inputs = int(self._embeddings.shape[2])
         self.deviations: torch.Tensor | None = self._embeddings[:, 0].float().std(dim=0, correction=0)

@@ -97,6 +97,12 @@ class FrozenImages:
         """(B, D) of centre crops."""
         return self._table[torch.from_numpy(np.where(rows < self._count, rows * (1 + self._versions), self._beyond(rows)))]
 
+    @property
+    def table(self) -> np.ndarray:
+        """(count, 1 + versions, D) of the mapping photos: the centre crop, then the random ones."""
+        rows = self._table[: self._count * (1 + self._versions)]
+        return rows.reshape(self._count, 1 + self._versions, -1).cpu().numpy()
+
     def trained(self) -> nn.Module | None:
         """Nothing."""
         return None

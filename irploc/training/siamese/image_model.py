@@ -9,45 +9,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from irploc.encoders.backbones import read_state_dict
 from irploc.errors import BadInput, Mismatch
 from irploc.images import Photo
-from irploc.training.backbone import ImageOptions, PooledBackbone, located_weights
-from irploc.training.features import chunks
-from irploc.training.photos import as_batch, cropped, scaled_together
+from irploc.training.backbone import ImageOptions, PooledBackbone
+from irploc.training.backbone_file import backbone_from_plain, backbone_to_plain, features_of_photos
 from irploc.training.siamese.model import SiameseModel, load_siamese
 
 METHOD = "siamese-image"
 TRAIN_COMMAND = "irploc train siamese-image"
-_TRUNK = "trunk."
-_CHUNK = 64
 
 
 def extra_of(backbone: PooledBackbone, images: ImageOptions, features: torch.Tensor, names: Sequence[str]) -> dict[str, Any]:
     """``SiameseModel.extra``.
-
-    The weights of the trunk are in the model, but where they are ImageNet's and stayed so: then they are found again by
-    their hash.
 
     Args:
         backbone: as trained.
         features: (M, D) of the mapping photos.
         names: M.
     """
-    extra: dict[str, Any] = {
-        "backbone": images.backbone,
-        "frozen": images.frozen,
-        "random_weights": images.random_weights,
-        "crops": images.crops,
-        "mean": list(images.network.mean),
-        "std": list(images.network.std),
+    return {
+        **backbone_to_plain(backbone, images),
         "names": list(names),
         "mapping_features": features.contiguous(),
     }
-    if not images.frozen or images.random_weights:
-        weights = backbone.trunk.state_dict()
-        extra |= {_TRUNK + name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    return extra
 
 
 class ImageModel:
@@ -72,12 +56,12 @@ class ImageModel:
         self.model, self._device = model, device or torch.device("cpu")
         extra = model.extra
         try:
-            self._options = ImageOptions(extra["backbone"], extra["frozen"], extra["random_weights"], extra["crops"])
             self.names = tuple(str(name) for name in extra["names"])
             self.vectors: np.ndarray = extra["mapping_features"].float().numpy()
             if self.vectors.shape != (len(self.names), model.network.inputs):
                 raise ValueError(f"it has {self.vectors.shape} features of {len(self.names)} photos")
-            backbone = PooledBackbone(self._options.network, _trunk_weights(model, self._options, path), trainable=False)
+            sha256 = str(model.identity["weights_sha256"])
+            backbone = backbone_from_plain(extra, sha256, path, TRAIN_COMMAND)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BadInput(f"{path} is damaged: {str(error).splitlines()[0]}; train again with '{TRAIN_COMMAND}'") from None
         self._backbone = backbone.to(self._device)
@@ -100,12 +84,7 @@ class ImageModel:
             NotFound, BadInput: for a path that is no photo.
         """
         recipe = self.model.recipe
-        found = np.zeros((len(photos), self.vectors.shape[1]), dtype=np.float32)
-        for rows in chunks(len(photos), _CHUNK):
-            pixels = scaled_together([photos[row] for row in rows], recipe.side)
-            crops = as_batch([cropped(photo, recipe.crop) for photo in pixels])
-            found[rows] = self._backbone.plain(crops.to(self._device)).cpu().numpy()
-        return found
+        return features_of_photos(self._backbone, photos, recipe.side, recipe.crop)
 
 
 def load_image_model(path: Path, place: Mapping[str, str | int], device: torch.device | None = None) -> ImageModel:
@@ -124,15 +103,3 @@ def load_image_model(path: Path, place: Mapping[str, str | int], device: torch.d
         )
         raise Mismatch(f"{path} was trained on {what}: train again with '{TRAIN_COMMAND} {theirs}'")
     return ImageModel(model, path, device)
-
-
-def _trunk_weights(model: SiameseModel, options: ImageOptions, path: Path) -> dict[str, torch.Tensor]:
-    if not options.frozen or options.random_weights:
-        return {name.removeprefix(_TRUNK): value for name, value in model.extra.items() if name.startswith(_TRUNK)}
-    located = located_weights(options.backbone, f"train {path} again with '{TRAIN_COMMAND} --trainable'")
-    if located.sha256 != model.identity["weights_sha256"]:
-        raise Mismatch(
-            f"{path} was trained on weights {str(model.identity['weights_sha256'])[:12]}… of {options.backbone}, "
-            f"{located.path} has {located.sha256[:12]}…: import those it was trained on, or train again"
-        )
-    return read_state_dict(options.network, located.path)
