@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Protocol
 
 
@@ -49,7 +50,7 @@ def progress(title: str, total: int, unit: str, quiet: bool = False) -> Iterator
         unit: the plural noun of a unit, ``images``.
         quiet: show nothing at all.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty() or find_spec("rich") is None:  # small devices need not have it
         yield Silent()
         return
     from rich.console import Console

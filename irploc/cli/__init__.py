@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("irploc.cli.evaluate:evaluate", "Measure methods on a scene, or anyone's pose files."),
     "learn": ("irploc.cli.learn:learn", "Unlabelled photos -> more mapping photos, a better index and regressors."),
     "track": ("irploc.cli.track:track", "Where was every frame of this video taken?"),
+    "export": ("irploc.cli.export:export", "A model with its encoder as one ONNX file, to run without torch."),
     "overlay": ("irploc.cli.overlay:overlay", "Draw a scene's points into photos, by estimated and true poses."),
     "encoders": ("irploc.cli.encoders:encoders", "List the image encoders."),
     "methods": ("irploc.cli.localize:methods", "List the localization methods."),

@@ -11,7 +11,8 @@ import click
 from irploc.cli.common import FILE, PATH, is_quiet, note, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
-    from irploc.localizer import Localization
+    from irploc.localizer import Localization, Localizer
+    from irploc.onnxmodel import OnnxLocalizer
 
 
 @click.command()
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     "--method",
     help="See 'irploc methods'; options follow colons, bdi:k=25.  [default: fused if a model is trained, else robust]",
 )
-@click.option("--model", type=FILE, help="Model file.  [default: models/<scene>.<method>.pt]")
+@click.option("--model", type=FILE, help="Model file, also of 'irploc export'.  [default: models/<scene>.<method>.pt]")
 @click.option("--embeddings", type=FILE, help="Embeddings file.  [default: embeddings/<scene>.h5]")
 @click.option("--index", type=FILE, help="Index file.  [default: indexes/<scene>.faiss, else made in memory]")
 @click.option(
@@ -56,15 +57,22 @@ def localize(
 
     A photo that cannot be read does not stop the others; the exit code is 1 then.
     """
+    from irploc.cli.localize_onnx import is_exported, open_exported
     from irploc.errors import BadInput, IrplocError
-    from irploc.evaluation import write_pose_file
     from irploc.geometry.poses import Poses
-    from irploc.localizer import Localizer
+    from irploc.posefile import write_pose_file
     from irploc.progress import progress
 
     paths, names = _expand(images)
-    workspace = workspace_of(ctx)
-    localizer = Localizer.open(scene, method, model, workspace.root, encoder, device, embeddings, index, floor_map, focal)
+    localizer: Localizer | OnnxLocalizer
+    if model is not None and is_exported(model):  # before anything imports torch
+        others = {"--embeddings": embeddings, "--index": index, "--encoder": encoder, "--focal": focal}
+        localizer = open_exported(model, scene, method, device, {**others, "--floor-map": floor_map})
+    else:
+        from irploc.localizer import Localizer
+
+        home = workspace_of(ctx).root
+        localizer = Localizer.open(scene, method, model, home, encoder, device, embeddings, index, floor_map, focal)
     for sentence in localizer.notes:
         note(sentence)
     answers: list[Localization] = []

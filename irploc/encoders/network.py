@@ -81,6 +81,10 @@ class NetworkEncoder(Encoder):
             raise BadInput(f"{self.name} leaves the range of {self.options.precision} on these images: use --precision fp32")
         return vectors.clone()  # outside of inference mode: callers may do with it what they like
 
+    def as_module(self) -> nn.Module:
+        """The same as one network, for tracing: (B, 3, H, W) float32 RGB in [0, 1] to (B, dimension), lengths free."""
+        return _Whole(self)
+
     def _groups(self, images_BCHW: torch.Tensor) -> Iterator[torch.Tensor]:
         limit = _MOST_PIXELS
         if self.options.torch_device.type == "cpu":
@@ -101,6 +105,21 @@ class NetworkEncoder(Encoder):
     def _finish(self, described_BK: torch.Tensor) -> torch.Tensor:
         """(B, dimension) of what ``_describe`` gave for the whole batch."""
         return described_BK
+
+
+class _Whole(nn.Module):
+    """All of a ``NetworkEncoder`` but the grouping of images."""
+
+    def __init__(self, encoder: NetworkEncoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+        self._parts = nn.ModuleList(part for part in vars(encoder).values() if isinstance(part, nn.Module))
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, dimension)."""
+        encoder = self._encoder
+        pixels = images_BCHW * (255.0 * encoder._scale) + encoder._shift
+        return encoder._finish(encoder._describe(pixels))
 
 
 def he_normal(shape: torch.Size | tuple[int, ...], generator: torch.Generator, gain: float = 2.0) -> torch.Tensor:

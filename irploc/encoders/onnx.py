@@ -63,6 +63,26 @@ class OnnxEncoder(Encoder):
             raise BadInput(f"{self._path} gives NaN or infinite values for an image of {_size_text(images_BCHW)} pixels")
         return unit_rows(vectors_BD)
 
+    @property
+    def path(self) -> Path:
+        """Of the file, absolute."""
+        return self._path
+
+    @property
+    def output(self) -> str:
+        """Name of the output that is the vector."""
+        return self._output
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The number of images that the file takes; None where it is free."""
+        return self._batch
+
+    @property
+    def fixed_size(self) -> tuple[int | None, int | None]:
+        """Height and width that images are resized to; None where they are free."""
+        return self._height, self._width
+
     def _preprocess(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         # numpy in one thread and one pass: torch would wake all its threads for a fifth of a millisecond of work.
         pixels_BCHW = torch.from_numpy(np.divide(images_BCHW.cpu().numpy(), np.float32(255), dtype=np.float32))
