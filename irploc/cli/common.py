@@ -1,8 +1,9 @@
-"""What several commands share: the workspace, quietness, notes on stderr, and paths as click types."""
+"""What several commands share: the workspace, quietness, notes on stderr, tables, and paths as click types."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,36 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def only_scene(workspace: Workspace) -> str:
+    """The scene of a workspace that has one; the frames of a video are all taken in the same."""
+    from irploc.errors import BadInput
+
+    there = workspace.scenes_to_search()
+    if len(there) > 1:
+        raise BadInput(f"the workspace has several scenes ({', '.join(there)}): choose one with --scene NAME")
+    return there[0]
+
+
 def store_path(ctx: click.Context, scene_or_h5: str) -> Path:
     """The embeddings file a user names by path or by scene."""
     path = Path(scene_or_h5)
     if path.suffix in (".h5", ".hdf5") or path.is_file():
         return path
     return workspace_of(ctx).embeddings_of(scene_or_h5)
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A drawn table on a terminal, aligned columns anywhere else."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if stdout_is_terminal():
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
+        for row in cells:
+            table.add_row(*row)
+        Console(highlight=False).print(table)
+        return
+    widths = [max(len(row[column]) for row in [list(headings), *cells]) for column in range(len(headings))]
+    for row in [list(headings), *cells]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

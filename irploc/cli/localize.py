@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from irploc.cli.common import FILE, PATH, is_quiet, note, stdout_is_terminal, workspace_of
+from irploc.cli.localize_video import is_video, localize_video, refuse_video_options, video_options
 
 if TYPE_CHECKING:
     from irploc.localizer import Localization, Localizer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE_OR_FOLDER...")
+@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE_OR_FOLDER_OR_VIDEO...")
 @click.option("--scene", help="Name of the scene.  [default: the one in the workspace that the photo fits best]")
 @click.option(
     "--method",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image, one per line.")
 @click.option("--poses", type=FILE, help="Also write 'name qw qx qy qz tx ty tz' (cam_from_world) lines.")
+@video_options
 @click.pass_context
 def localize(
     ctx: click.Context,
@@ -52,10 +54,12 @@ def localize(
     device: str,
     as_json: bool,
     poses: Path | None,
+    **of_videos: Any,
 ) -> None:
-    """Tell where photos were taken. Folders are searched for images.
+    """Tell where photos were taken, or the frames of a video. Folders are searched for images.
 
-    A photo that cannot be read does not stop the others; the exit code is 1 then.
+    A photo that cannot be read does not stop the others; the exit code is 1 then. The poses of a video's frames are smoothed
+    together.
     """
     from irploc.cli.localize_onnx import is_exported, open_exported
     from irploc.errors import BadInput, IrplocError
@@ -63,6 +67,12 @@ def localize(
     from irploc.posefile import write_pose_file
     from irploc.progress import progress
 
+    if any(is_video(path) for path in images):
+        where: dict[str, Any] = {"model": model, "encoder": encoder, "device": device, "embeddings": embeddings}
+        where |= {"index": index, "floor_map": floor_map, "focal_px": focal}
+        localize_video(ctx, images, scene, method, where, as_json, poses, of_videos)
+        return
+    refuse_video_options(of_videos)
     paths, names = _expand(images)
     localizer: Localizer | OnnxLocalizer
     if model is not None and is_exported(model):  # before anything imports torch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, stdout_is_terminal, workspace_of
+from irploc.cli.common import FILE, is_quiet, note, only_scene, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from irploc.localizer import Localization, Localizer
     from irploc.mapping.video import VideoFrame
     from irploc.tracking import Tracked, Tracker
-    from irploc.workspace import Workspace
 
 
 @click.command()
@@ -82,7 +81,7 @@ def track(
             check_writable(path)
     workspace = workspace_of(ctx)
     if scene is None and embeddings is None:
-        scene = _only_scene(workspace)
+        scene = only_scene(workspace)
     localizer = Localizer.open(scene, METHOD, model, workspace.root, encoder, device, embeddings=embeddings, focal_px=focal)
     for sentence in localizer.notes:
         note(sentence)
@@ -101,15 +100,6 @@ def track(
         raise
     finally:
         _finish(done, clock.seconds, tracker, poses, tum)
-
-
-def _only_scene(workspace: Workspace) -> str:
-    from irploc.errors import BadInput
-
-    there = workspace.scenes_to_search()
-    if len(there) > 1:
-        raise BadInput(f"the workspace has several scenes ({', '.join(there)}): choose one with --scene NAME")
-    return there[0]
 
 
 def _finish(done: Sequence[Tracked], seconds: float, tracker: Tracker, poses: Path | None, tum: Path | None) -> None:
@@ -234,15 +224,12 @@ def _write_poses(path: Path, done: Sequence[Tracked]) -> None:
 
 
 def _write_tum(path: Path, done: Sequence[Tracked]) -> None:
-    from irploc.files import write_text
+    from irploc.geometry.poses import Poses
+    from irploc.readers.writers import write_trajectory
 
-    lines = ["# timestamp tx ty tz qx qy qz qw (world_from_cam)"]
-    for frame in _localized(done):
-        w, x, y, z = frame.pose.world_from_cam_wxyz[0]
-        numbers = " ".join(repr(float(value)) for value in (*frame.pose.centers_m[0], x, y, z, w))
-        lines.append(f"{frame.time_s:.6f} {numbers}")
-    write_text(path, "\n".join(lines) + "\n")
-    _told(path, len(lines) - 1, len(done))
+    good = _localized(done)
+    written = write_trajectory(path, [frame.time_s for frame in good], Poses.concatenate([frame.pose for frame in good]))
+    _told(path, written, len(done))
 
 
 def _localized(done: Sequence[Tracked]) -> list[Tracked]:

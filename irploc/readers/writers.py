@@ -11,6 +11,7 @@ import numpy as np
 from irploc.errors import BadInput, summarize
 from irploc.files import write_text
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
+from irploc.geometry.poses import Poses
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.readers.table import CAMERA_COLUMNS
 from irploc.registry import Registry
@@ -66,20 +67,28 @@ def write_tum(scene: Scene, path: Path) -> None:
         BadInput: for names with spaces, which the format cannot hold.
     """
     poses = scene.frames.poses
-    lines = [
-        f"{stamp:d}.000000 {_words((*center, x, y, z, w))}"
-        for stamp, (center, (w, x, y, z)) in enumerate(zip(poses.centers_m, poses.world_from_cam_wxyz, strict=True))
-    ]
     alone = path.suffix == ".txt"
     trajectory = path if alone else path / "groundtruth.txt"
     if not alone and (spaced := [name for name in scene.frames.names if " " in name]):
         raise BadInput(f"tum cannot hold names with spaces; first of {len(spaced)}: {spaced[0]!r}")
     trajectory.parent.mkdir(parents=True, exist_ok=True)
-    _write_lines(trajectory, ["# timestamp tx ty tz qx qy qz qw (world_from_cam)", *lines])
+    write_trajectory(trajectory, range(len(poses)), poses)
     if not alone:
         listing = [f"{stamp:d}.000000 {name}" for stamp, name in enumerate(scene.frames.names)]
         _write_lines(path / "rgb.txt", ["# timestamp filename", *listing])
         _write_lists(path, scene.frames.names, scene.frames.splits)
+
+
+def write_trajectory(path: Path, times_s: Iterable[float], poses: Poses) -> int:
+    """Writes lines ``time tx ty tz qx qy qz qw`` (world_from_cam) of the frames that have a pose.
+
+    Returns:
+        How many there were.
+    """
+    rows = zip(times_s, poses.centers_m, poses.world_from_cam_wxyz, poses.valid, strict=True)
+    lines = [f"{time_s:.6f} {_words((*center, x, y, z, w))}" for time_s, center, (w, x, y, z), valid in rows if valid]
+    _write_lines(path, ["# timestamp tx ty tz qx qy qz qw (world_from_cam)", *lines])
+    return len(lines)
 
 
 @WRITERS.register("7scenes")

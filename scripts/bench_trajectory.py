@@ -1,0 +1,148 @@
+"""What a pose graph makes of single-image poses: errors before and after, and milliseconds, over walks of a scene.
+
+    python scripts/bench_trajectory.py kitchen --methods bdi,robust
+    python scripts/bench_trajectory.py kitchen --tune                    which defaults mapping photos alone would choose
+
+The scene is one of the workspace (``IRPLOC_WORKSPACE``) with embeddings. Test photos whose numbers go up by one are a walk.
+Odometry is the true motion from each photo to the next with noise: each of the three coordinates of the translation, in the
+camera's frame, gets a normal error of 1 cm standard deviation, each of the three rotation components one of 0.5 degrees (so
+that a step is off by 1.6 cm and 0.8 degrees). Expected errors are those that methods announce; ``not calibrated`` is
+without them. Medians over all photos and seeds. ``--tune`` takes stretches of the mapping walks out of the map, asks for
+them, and averages the logarithm of after / before over stretches, methods, positions and rotations: no test photo is looked
+at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+
+import numpy as np
+
+from irploc.estimators.base import PoseEstimates, Query
+from irploc.estimators.build import Place, build_estimator, open_place
+from irploc.geometry.posegraph import MEDIAN, PoseGraphOptions, smooth
+from irploc.geometry.posegraph_terms import Absolute, Odometry, motions_between
+from irploc.geometry.poses import Poses, pose_errors
+from irploc.geometry.rotations import multiply
+from irploc.geometry.tangent import rotation_of_vector
+from irploc.workspace import Workspace
+
+NOISE_M, NOISE_DEG = 0.01, 0.5
+STRETCHES = ((0.05, 0.95), (0.1, 0.9), (0.2, 0.8), (0.0, 0.6), (0.4, 1.0))  # of each mapping walk
+
+
+def main() -> None:
+    """Asks every method, smooths, prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene")
+    parser.add_argument("--methods", default="bdi,robust")
+    parser.add_argument("--seeds", type=int, default=5, help="of the odometry's noise")
+    parser.add_argument("--window", type=int, default=PoseGraphOptions.window)
+    parser.add_argument("--tune", action="store_true")
+    options = parser.parse_args()
+    place = open_place(Workspace.locate(), options.scene)
+    with place.store:
+        methods = options.methods.split(",")
+        if options.tune:
+            tune(place, methods)
+        else:
+            measure(place, methods, options.seeds, PoseGraphOptions(window=options.window))
+
+
+def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOptions) -> None:
+    """Prints a row for each method and kind of odometry."""
+    frames = place.store.frames
+    rows = np.flatnonzero(frames.splits == "test")
+    true, walks = frames.poses[rows], walks_of(frames.sequences[rows], frames.indices[rows])
+    print(f"{len(rows)} test photos in {walks.max() + 1} walks, windows of {options.window}")
+    print("| method | single photos | graph | better by | not calibrated | better by | ms a photo |")
+    print("|---|---|---|---|---|---|---|")
+    for method in methods:
+        estimates = build_estimator(method, place).estimate(Query(place.store.vectors(rows)))
+        started = time.perf_counter()
+        noisy = [odometry_with_noise(true, seed) for seed in range(seeds)]
+        calibrated = [smooth(absolute_of(estimates), odometry, None, walks, options) for odometry in noisy]
+        spent = 1e3 * (time.perf_counter() - started) / (seeds * len(rows))
+        plain = [smooth(estimates.poses, odometry, None, walks, options) for odometry in noisy]
+        before = medians([estimates.poses], true)
+        cells = [f"`{method}`", in_words(before)]
+        for found in (calibrated, plain):
+            after = medians([smoothed.poses for smoothed in found], true)
+            cells += [in_words(after), " ".join(f"{100 * (1 - ratio):.0f} %" for ratio in after / before)]
+        print(f"| {' | '.join([*cells, f'{spent:.2f}'])} |", flush=True)
+
+
+def tune(place: Place, methods: list[str]) -> None:
+    """Prints what each combination of options makes of stretches of mapping walks."""
+    asked = [(method, *held_out(place, method, *stretch)) for method, stretch in itertools.product(methods, STRETCHES)]
+    print("| together | outlier | calibrated | not calibrated |")
+    print("|---|---|---|---|")
+    for together, outlier in itertools.product((5.0, 10.0, 20.0, 40.0, 80.0), (1.0, 2.0, 3.0)):
+        options = PoseGraphOptions(together=together, outlier=outlier)
+        ratios: list[list[float]] = [[], []]
+        for _, estimates, true, walks in asked:
+            odometry, known = odometry_with_noise(true, 0), estimates.poses.valid
+            before = medians([estimates.poses[known]], true[known])
+            for kind, absolute in enumerate((absolute_of(estimates), Absolute.of_poses(estimates.poses))):
+                found = smooth(absolute, odometry, None, walks, options).poses
+                ratios[kind] += np.log(medians([found[known]], true[known]) / before).tolist()
+        cells = [f"{np.exp(np.mean(part)):.3f}" for part in ratios]
+        print(f"| {together:g} | {outlier:g} | {' | '.join(cells)} |", flush=True)
+
+
+def held_out(place: Place, method: str, first: float, last: float) -> tuple[PoseEstimates, Poses, np.ndarray]:
+    """Answers for a stretch of each mapping walk by a map without it, the true poses, and the walks."""
+    frames, vectors = place.index.frames, place.index.vectors
+    walks = walks_of(frames.sequences, frames.indices)
+    parts, rows = [], []
+    for walk in range(walks.max() + 1):
+        of_walk = np.flatnonzero(walks == walk)
+        stretch = of_walk[int(first * len(of_walk)) : int(last * len(of_walk))]
+        smaller = dataclasses.replace(place, index=place.index.without(np.isin(np.arange(len(frames)), stretch)))
+        parts.append(build_estimator(method, smaller).estimate(Query(vectors[stretch])))
+        rows.append(stretch)
+    poses = Poses.concatenate([part.poses for part in parts])
+    estimates = dataclasses.replace(
+        PoseEstimates.of_poses(poses),
+        position_m=np.concatenate([part.position_m for part in parts]),
+        rotation_deg=np.concatenate([part.rotation_deg for part in parts]),
+    )
+    return estimates, frames.poses[np.concatenate(rows)], walks[np.concatenate(rows)]
+
+
+def walks_of(sequences: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """(N,) numbers of the walks: photos in a row whose numbers go up by one."""
+    new = (sequences[1:] != sequences[:-1]) | (np.diff(indices) != 1)
+    return np.append(0, np.cumsum(new))
+
+
+def absolute_of(estimates: PoseEstimates) -> Absolute:
+    """With the errors that the method expects."""
+    return Absolute(estimates.poses, estimates.position_m / MEDIAN, estimates.rotation_deg / MEDIAN)
+
+
+def odometry_with_noise(true: Poses, seed: int) -> Odometry:
+    """The true motions, off by noise."""
+    generator, motions = np.random.default_rng(seed), motions_between(true)
+    centers = motions.centers_m + NOISE_M * generator.normal(size=motions.centers_m.shape)
+    turns = rotation_of_vector(np.radians(NOISE_DEG) * generator.normal(size=motions.centers_m.shape))
+    noisy, count = Poses(centers, multiply(motions.world_from_cam_wxyz, turns)), len(motions)
+    return Odometry(noisy, np.full(count, NOISE_M), np.full(count, NOISE_DEG))
+
+
+def medians(found: list[Poses], true: Poses) -> np.ndarray:
+    """(2,) metres and degrees, over all runs."""
+    errors = [pose_errors(poses, true) for poses in found]
+    return np.array([np.median(np.concatenate([error[kind] for error in errors])) for kind in (0, 1)])
+
+
+def in_words(median: np.ndarray) -> str:
+    """Metres and degrees."""
+    return f"{median[0]:.3f} m {median[1]:.2f}°"
+
+
+if __name__ == "__main__":
+    main()
