@@ -24,6 +24,7 @@ COMMANDS = {
     "pairs": ("irploc.cli.pairs:pairs", "Which photos of a scene see the same things."),
     "train-mlp": ("irploc.cli.train:train_mlp", "Train a pose regressor (irpnet, mlp) on embeddings."),
     "train": ("irploc.cli.train_group:train", "Train the other methods (siamese)."),
+    "runs": ("irploc.cli.runs:runs", "List trainings, and compare their settings and errors."),
     "localize": ("irploc.cli.localize:localize", "Where were these photos taken?"),
     "evaluate": ("irploc.cli.evaluate:evaluate", "Measure methods on a scene, or anyone's pose files."),
     "learn": ("irploc.cli.learn:learn", "Unlabelled photos -> more mapping photos, a better index and regressors."),

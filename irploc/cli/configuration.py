@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Recipe = TypeVar("Recipe")
 _FILE, _RUN = "irploc.configuration", "irploc.run"
-# options by the recipe field that they set, where the names differ
+# options by the recipe field that they set, where the names differ and the command has no other option for the field
 _FIELDS = {"recipe_name": "name", "ensemble": "heads", "relative": "relation"}
 _SELECTORS = ("recipe_name", "place", "init")  # choose the whole recipe: on the command line they leave the file's out
 _ELSEWHERE = ("out", "resume")  # say where and how, not what
@@ -93,9 +93,10 @@ def configured(ctx: click.Context, recipe: Recipe, **changes: Any) -> Recipe:
 
 
 def given(ctx: click.Context, *names: str) -> dict[str, Any]:
-    """The values of those options that the command line or the file gives; click's own defaults are not given."""
+    """The values of those options that the command line or the file gives, by recipe field; click's own defaults are not
+    given."""
     values = {name: ctx.params[name] for name in names if ctx.get_parameter_source(name) != ParameterSource.DEFAULT}
-    return {name: value for name, value in values.items() if value is not None}
+    return {_field(ctx, name): value for name, value in values.items() if value is not None}
 
 
 def options_to_save(ctx: click.Context, recipe: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def options_to_save(ctx: click.Context, recipe: Mapping[str, Any], known: Mappin
     saved = {}
     for name, parameter in _parameters(ctx.command).items():
         value = known.get(parameter.name or "", ctx.params.get(parameter.name or ""))
-        expressed = _FIELDS.get(parameter.name or "", parameter.name) in recipe
+        expressed = _field(ctx, parameter.name or "") in recipe
         if value is not None and value != () and not expressed and parameter.name not in _ELSEWHERE:
             saved[name] = value
     return saved
@@ -122,6 +123,12 @@ def command_words(ctx: click.Context) -> str:
         ctx = ctx.parent
         words.insert(0, ctx.command.name or "")
     return " ".join(words)
+
+
+def _field(ctx: click.Context, name: str) -> str:
+    """The recipe field that an option sets, if it sets one."""
+    other = _FIELDS.get(name, name)
+    return name if other != name and any(parameter.name == other for parameter in ctx.command.params) else other
 
 
 def _parameters(command: click.Command) -> dict[str, click.Option]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, stdout_is_terminal
+from irploc.cli.common import FILE, is_quiet, note, print_table
 
 if TYPE_CHECKING:
     from irploc.encoders.weights import Located, WeightsFile
@@ -33,7 +33,7 @@ def encoders(as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=1))
         return
     rows = [[row["name"], row["dimension"] or "varies", row["weights"], row["source"]] for row in listed]
-    _print_table(["encoder", "dimension", "weights", "source"], rows)
+    print_table(["encoder", "dimension", "weights", "source"], rows)
     if any(row["weights"] == "absent" for row in listed):
         note(f"weights lie in {weights_folder()}; get absent ones with 'irploc weights fetch ENCODER'")
 
@@ -71,7 +71,7 @@ def list_weights(as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=1))
         return
     rows = [[row["name"], row["status"], (row["sha256"] or "")[:12], Path(str(row["file"])).name] for row in listed]
-    _print_table(["weights", "status", "sha256", "file"], rows)
+    print_table(["weights", "status", "sha256", "file"], rows)
     note(f"in {weights_folder()}; sources and licences: irploc weights list --json")
 
 
@@ -188,22 +188,3 @@ def _remark(entry: WeightsFile, located: Located) -> str:
     if entry.is_published(located.sha256):
         return f" (begins with {entry.sha256}, as published)"
     return f" (not the published file, which begins with {entry.sha256}; embeddings tell them apart)"
-
-
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A drawn table on a terminal, aligned columns anywhere else."""
-
-    cells = [[str(cell) for cell in row] for row in rows]
-    if stdout_is_terminal():
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
-        for row in cells:
-            table.add_row(*row)
-        Console(highlight=False).print(table)
-        return
-    widths = [max(len(row[column]) for row in [list(headings), *cells]) for column in range(len(headings))]
-    for row in [list(headings), *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

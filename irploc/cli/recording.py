@@ -76,6 +76,13 @@ def recorded_run(ctx: click.Context, training: Training) -> Iterator[RunRecorder
         configuration.save(beside)
 
 
+def unit_name(units: str) -> str:
+    """The unit of a scene; embeddings that were made before it was recorded are of scenes in metres."""
+    from irploc.retrieval.store import NOT_RECORDED
+
+    return "metres" if units == NOT_RECORDED else units
+
+
 def _configuration(ctx: click.Context, training: Training) -> Configuration:
     import torch
 

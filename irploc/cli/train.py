@@ -10,7 +10,7 @@ import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_of
 from irploc.cli.configuration import configured, fields_of_file, recorded
-from irploc.cli.recording import Training, recorded_run
+from irploc.cli.recording import Training, recorded_run, unit_name
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -161,10 +161,9 @@ def _recipe(
 
 def _data(data: TrainingSet, units: str, options: TrainingOptions) -> dict[str, Any]:
     """What a result depends on besides the encoder and the settings."""
-    from irploc.retrieval.store import NOT_RECORDED
     from irploc.training.models import sha256_of
 
-    facts: dict[str, Any] = {"embeddings": data.fingerprint, "units": "metres" if units == NOT_RECORDED else units}
+    facts: dict[str, Any] = {"embeddings": data.fingerprint, "units": unit_name(units)}
     if options.start:
         facts["start"] = sha256_of(options.start)
     if options.floor is not None:

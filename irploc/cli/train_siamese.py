@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from irploc.cli.common import FILE, FOLDER, SEED, is_quiet, note, store_path, workspace_of
+from irploc.cli.configuration import configured, fields_of_file, recorded
 from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
+from irploc.cli.recording import Training, recorded_run, unit_name
 from irploc.cli.training import Lines, interruption_told
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--pairs", type=FILE, help="Correlated pairs.  [default: pairs/<scene>.npz, else they are selected now]")
 @click.option("--cips/--no-cips", default=None, help="Draw correlated pairs, or any two photos.  [default: cips]")
 @click.option("--relative", help="What the relative head learns: difference (paper) or group.  [default: by the recipe]")
-@click.option("--recipe", "recipe_name", default="fast", show_default=True, help="fast, or paper (as published).")
+@click.option("--recipe", "recipe_name", help="fast, or paper (as published).  [default: fast]")
 @click.option("--epochs", type=int, help="As many pairs are drawn as there are images.  [default: by the recipe]")
 @click.option("--batch-size", type=int, help="Pairs a step.  [default: by the recipe]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: by the recipe]")
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--scene-dir", type=FOLDER, help="Where the scene of an embeddings file is.  [default: where it was]")
 @click.option("--calibration/--no-calibration", default=True, help="Also learn what confidence the answers deserve.")
 @click.option("--resume/--no-resume", default=True, help="Go on with an unfinished training of the same settings.")
+@recorded
 @click.pass_context
 def siamese(
     ctx: click.Context,
@@ -45,7 +48,7 @@ def siamese(
     pairs: Path | None,
     cips: bool | None,
     relative: str | None,
-    recipe_name: str,
+    recipe_name: str | None,
     epochs: int | None,
     batch_size: int | None,
     learning_rate: float | None,
@@ -61,6 +64,8 @@ def siamese(
     Two absolute heads and a relative one learn together from pairs of photos that see the same things. An interrupted
     training goes on where it was when the same command is run again.
     """
+    from dataclasses import replace
+
     from irploc.encoders.base import EncoderOptions
     from irploc.estimators.siamese_calibration import calibrated_model
     from irploc.files import check_writable
@@ -75,12 +80,14 @@ def siamese(
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     if epochs is not None:
         changes["minimum_steps"] = 0
-    recipe = siamese_recipe(recipe_name, relation=relative, cips=cips, **changes)
+    named = siamese_recipe(recipe_name or fields_of_file(ctx).get("name", "fast"))
+    recipe = configured(ctx, named, relation=relative, cips=cips, **changes)
     torch_device = EncoderOptions(device=device).torch_device
     workspace, quiet = workspace_of(ctx), is_quiet(ctx)
     with EmbeddingStore.open(store_path(ctx, scene_or_h5)) as store:
         data, units = TrainingSet.from_store(store), store.header.units
-        path = out or workspace.model(workspace.place_of_embeddings(store.path, store.header.scene), "siamese")
+        place = workspace.place_of_embeddings(store.path, store.header.scene)
+        path = out or workspace.model(place, "siamese")
         check_writable(path)
         found = _pairs_for(store, workspace, pairs, scene_dir, recipe.cips, quiet)
         index = build_index(store) if calibration else None
@@ -89,13 +96,16 @@ def siamese(
         f"siamese, recipe {recipe.name}, relative pose as {recipe.relation}, {len(data)} images, {found.origin}, "
         f"{recipe.total_steps(len(data))} steps on {torch_device.type}"
     )
-    model = _trained(data, found, recipe, options, quiet)
-    if index is not None:
-        model = calibrated(
-            model, data.poses, lambda with_bar: calibrated_model(model, data, index, found, with_bar), options, quiet
-        )
-    save_siamese(model, path)
-    checkpoint_path(path).unlink(missing_ok=True)
+    facts = {**data.identity, "embeddings": data.fingerprint, "pairs": found.fingerprint, "units": unit_name(units)}
+    with recorded_run(ctx, Training(place, "siamese", path, recipe, facts, torch_device.type)) as run:
+        options = replace(options, record=run.entry)
+        model = _trained(data, found, recipe, options, quiet)
+        if index is not None:
+            model = calibrated(
+                model, data.poses, lambda with_bar: calibrated_model(model, data, index, found, with_bar), options, quiet
+            )
+        save_siamese(model, path)
+        checkpoint_path(path).unlink(missing_ok=True)
     click.echo(f"{path}: {summary(model, units)}")
 
 

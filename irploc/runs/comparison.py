@@ -16,9 +16,16 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     Named by table, ``recipe.epochs`` or ``options.seed``; ``arguments`` are left out, which name the same things twice.
     """
     flat = [_flat(run.configuration.to_plain(run.folder)) for run in runs]
-    names = dict.fromkeys(name for values in flat for name in values)
+    names = sorted(dict.fromkeys(name for values in flat for name in values), key=_table)
     found = {name: [values.get(name, ABSENT) for values in flat] for name in names if name != "arguments"}
     return {name: values for name, values in found.items() if any(value != values[0] for value in values[1:])}
+
+
+def _table(name: str) -> int:
+    """Sorts names by their table, and leaves those of one table in their order."""
+    tables = ("command", "scene", "method", "options", "recipe", "data", "made_with")
+    table = name.partition(".")[0]
+    return tables.index(table) if table in tables else len(tables)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +10,21 @@ from typing import TYPE_CHECKING
 from irploc.runs.entries import LOSS, Entry
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.summary_pb2 import Summary
 
 INSTALL = "pip install 'irploc[tensorboard]'"
 PATTERN = "events.out.tfevents.*"
 
 
 class Events:
-    """The events file of a run folder: scalars ``loss`` (or ``loss/NAME``), ``error/position_m``, ``error/rotation_deg``."""
+    """The events file of a run folder: scalars ``loss`` (or ``loss/NAME``), ``error/position_m``, ``error/rotation_deg``.
 
-    def __init__(self, writer: SummaryWriter) -> None:
+    Written by the package's ``EventsWriter``, not by its ``SummaryWriter``, whose ``flush`` leaves what its thread has not
+    taken yet.
+    """
+
+    def __init__(self, writer: EventsWriter) -> None:
         self._writer = writer
 
     @classmethod
@@ -31,13 +37,14 @@ class Events:
             words: shown as text beside the curves.
         """
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import summary
+            from tensorboardX.event_file_writer import EventsWriter
         except ImportError:
             return None
         for old in folder.glob(PATTERN):
             old.unlink()
-        events = cls(SummaryWriter(str(folder)))
-        events._writer.add_text("configuration", "    " + words.replace("\n", "\n    "))
+        events = cls(EventsWriter(str(folder / "events")))
+        events._write(summary.text("configuration", "    " + words.replace("\n", "\n    ")), 0, time.time())
         for entry in entries:
             events._add(entry)
         events._writer.flush()
@@ -53,8 +60,15 @@ class Events:
         self._writer.close()
 
     def _add(self, entry: Entry) -> None:
+        from tensorboardX import summary
+
         scalars = {LOSS if name == LOSS else f"{LOSS}/{name}": value for name, value in (entry.loss or {}).items()}
         scalars |= {f"error/{name}": getattr(entry, name) for name in ("position_m", "rotation_deg")}
         for name, value in scalars.items():
             if value is not None:
-                self._writer.add_scalar(name, value, entry.step, walltime=entry.time)
+                self._write(summary.scalar(name, value), entry.step, entry.time)
+
+    def _write(self, content: Summary, step: int, seconds: float) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._writer.write_event(Event(wall_time=seconds, step=step, summary=content))

@@ -56,7 +56,7 @@ class RunRecorder:
         self.folder, self.continued = folder, before is not None
         self._model, self._lock = model, lock
         self._file = EntryFile(folder / RECORD)
-        self._earlier = self._file.entries[-1].seconds if self._file.entries else 0.0
+        self._earlier = max([before.seconds if before else 0.0, *(entry.seconds for entry in self._file.entries[-1:])])
         self._taken_up = self.continued  # until the first entry says where
         self._begun = time.monotonic()
         relative = Path(os.path.relpath(model, folder)).as_posix()
@@ -109,9 +109,9 @@ class RunRecorder:
     def entry(self, values: Mapping[str, Any]) -> None:
         """Keeps a report, see ``Entry.of``; one of an earlier step replaces everything since."""
         entry = Entry.of(values)
-        if self._taken_up:
-            kept = [known.seconds for known in self._file.entries if known.step < entry.step]
-            self._earlier, self._taken_up = (kept or [0.0])[-1], False
+        if self._taken_up and self.entries and entry.step <= self.entries[-1].step:  # what came after is done again
+            self._earlier = max((known.seconds for known in self.entries if known.step < entry.step), default=0.0)
+        self._taken_up = False
         entry = stamped(entry, self._seconds, time.time())
         again = self._file.add(entry)
         if again and self._events is not None:
