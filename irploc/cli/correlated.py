@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,3 +117,29 @@ def _selected(mapped: Mapped, quiet: bool) -> tuple[PairMatrix, str]:
         return select_pairs(mapped.scene, options, mapped.store, cloud, quiet), origin
     except BadInput as error:
         raise BadInput(f"{error} (an option of 'irploc pairs', whose file this command takes)") from None
+
+
+@contextmanager
+def found_scene(workspace: Workspace, scene_or_h5: str) -> Iterator[tuple[Mapped, str]]:
+    """The scene, and the name under which its models are kept; embeddings that do not fit a scene named are left alone."""
+    from irploc.errors import NotFound
+    from irploc.retrieval.origin import scene_of
+    from irploc.retrieval.store import EmbeddingStore
+
+    path = Path(scene_or_h5)
+    if path.suffix in (".h5", ".hdf5") or path.is_file():
+        with EmbeddingStore.open(path) as store:
+            found = scene_of(store)
+            if found is None:
+                where = store.header.scene_folder
+                raise NotFound(f"the scene of {path} is not at {where} any more: give the scene's folder instead")
+            yield Mapped(*found, store), workspace.place_of_embeddings(path, store.header.scene)
+        return
+    scene, folder = workspace.load_scene(scene_or_h5), workspace.scene_folder(scene_or_h5)
+    embedded = workspace.embeddings(scene.name)
+    if not embedded.is_file():
+        yield Mapped(scene, folder, None), scene.name
+        return
+    with EmbeddingStore.open(embedded) as store:
+        same = store.header.mapping_fingerprint == scene.mapping_fingerprint
+        yield Mapped(scene, folder, store if same else None), scene.name

@@ -7,6 +7,8 @@ import importlib
 import click
 
 _COMMANDS = {
+    "posenet": ("irploc.cli.train_absolute:posenet", "One linear layer on embeddings, or on a backbone."),
+    "mapnet": ("irploc.cli.train_absolute:mapnet", "Four layers, trained on tuples of photos along walks."),
     "siamese": ("irploc.cli.train_siamese:siamese", "Absolute and relative poses on embeddings, trained together."),
     "siamese-image": ("irploc.cli.train_siamese_image:siamese_image", "The same on photos, with a network's feature maps."),
 }

@@ -1,6 +1,6 @@
 """Localization methods; importing this package registers all of them."""
 
-from irploc.estimators import fused, interpolation, mlp, robust, siamese, siamese_image, structure
+from irploc.estimators import absolute, fused, interpolation, mlp, robust, siamese, siamese_image, structure
 from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator, Query
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "PoseEstimates",
     "PoseEstimator",
     "Query",
+    "absolute",
     "fused",
     "interpolation",
     "mlp",

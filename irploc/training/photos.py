@@ -15,7 +15,7 @@ from PIL import Image
 
 from irploc import provenance
 from irploc.errors import BadInput, IrplocError
-from irploc.images import Photo, decode_image, upright_rgb
+from irploc.images import Photo, decode_image, scale_shorter_side, upright_rgb
 from irploc.progress import Progress, Silent
 
 CACHE_BYTES = 2 << 30
@@ -31,9 +31,7 @@ def scaled(photo: Photo, side: int) -> np.ndarray:
         image = decode_image(photo)
     else:
         image = upright_rgb(photo) if isinstance(photo, Image.Image) else Image.fromarray(np.ascontiguousarray(photo))
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
-    return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    return np.array(scale_shorter_side(image, side))
 
 
 def scaled_together(photos: Sequence[Photo], side: int) -> list[torch.Tensor]:

@@ -178,7 +178,7 @@ class _Run:
             mine.copy_(counted)
 
     def _refuse_divergence(self, loss: torch.Tensor) -> None:
-        value = float(loss)
+        value = float(loss.detach())
         if self._done == 0:
             self._first_loss = max(abs(value), 1e-3)
         if math.isfinite(value) and abs(value) <= DIVERGED * self._first_loss:

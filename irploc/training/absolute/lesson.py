@@ -101,7 +101,7 @@ class AbsoluteLesson:
             between = self._between(self._outputs(network, batch, generator), "group") - self._between(
                 batch.vectors, "group"
             )
-            loss = loss + self._recipe.unlabelled * network["odometry_loss"](between)
+            loss = loss + self._recipe.unlabelled_weight * network["odometry_loss"](between)
         return loss
 
     def errors(self, network: nn.Module) -> dict[str, float]:

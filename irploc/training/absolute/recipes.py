@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from irploc.errors import BadInput
 from irploc.training.absolute.losses import DISTANCES, WEIGHTINGS
@@ -26,7 +28,7 @@ class AbsoluteRecipe:
         steps, skip: photos of a tuple, and how many photos lie between two of them along a walk (mapnet; 1 step elsewhere).
         relative: weight of the relative terms within a tuple.
         relation: ``difference`` of pose vectors, as MapNet has it, or ``group``, the rigid motion between the cameras.
-        unlabelled: weight of the relative terms of walks that have odometry alone (MapNet+).
+        unlabelled_weight: weight of the relative terms of walks that have odometry alone (MapNet+).
         standardize: regress poses about the mean pose, scaled to unit spread; False takes the world's axes and metres.
         components: principal components of the features to train on, folded into the first layer afterwards; 0 takes the
             features as they are.
@@ -52,7 +54,7 @@ class AbsoluteRecipe:
     skip: int = 10
     relative: float = 1.0
     relation: str = "difference"
-    unlabelled: float = 1.0
+    unlabelled_weight: float = 1.0
     standardize: bool = False
     components: int = 0
     noise: float = 0.0
@@ -72,7 +74,7 @@ class AbsoluteRecipe:
         for name in ("batch_size", "epochs", "steps", "skip"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
-        for name in ("alpha", "relative", "unlabelled", "noise", "blend", "weight_decay"):
+        for name in ("alpha", "relative", "unlabelled_weight", "noise", "blend", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 0 and finite")
         if not 0 < self.learning_rate < float("inf"):
@@ -121,16 +123,26 @@ NAMES = ("fast", "report")
 
 
 def absolute_recipe(method: str, name: str, **changes: object) -> AbsoluteRecipe:
-    """A recipe by name, with some of its fields changed; None changes nothing, and changed epochs are exact.
+    """A recipe by name, with some of its fields changed; None changes nothing.
 
     Raises:
         BadInput: unknown name or impossible value.
     """
     if name not in NAMES:
         raise BadInput(f"unknown recipe {name!r}, choose one of {', '.join(NAMES)}")
+    return replace(RECIPES[method, name], **completed(changes))
+
+
+def completed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a recipe with those that they imply: epochs are exact, without a minimum of steps, and alpha goes with a
+    fixed weighting.
+
+    Raises:
+        BadInput: alpha beside a learned weighting, which has none.
+    """
     given = {key: value for key, value in changes.items() if value is not None}
     if "epochs" in given:
         given.setdefault("minimum_steps", 0)
-    if "loss" in given or "alpha" in given:
-        given.setdefault("weighting", "fixed" if "alpha" in given else RECIPES[method, name].weighting)
-    return replace(RECIPES[method, name], **given)  # type: ignore[arg-type]
+    if "alpha" in given and given.setdefault("weighting", "fixed") != "fixed":
+        raise BadInput(f"alpha is {given['alpha']}, but a learned weighting has beta and gamma: leave one of them out")
+    return given

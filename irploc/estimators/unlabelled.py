@@ -1,0 +1,102 @@
+"""Walks without labels for MapNet+: embedded photos whose poses are only known to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from irploc.errors import BadInput, Mismatch
+from irploc.estimators.base import Query
+from irploc.estimators.interpolation import Bdi
+from irploc.geometry.poses import Poses
+from irploc.mapping.align_estimate import FitOptions, fit_robust
+from irploc.retrieval.index import PlaceIndex
+from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
+from irploc.training.absolute.data import Unlabelled
+
+_SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension")
+_NEIGHBOURS = 25
+_TOLERANCE = 0.15  # of the place's extent: how far an interpolated position may be off, and still tell the scale
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What became of one file of unlabelled embeddings.
+
+    Attributes:
+        name: of its scene.
+        photos: how many.
+        scale: what its positions were multiplied with; 1 where it is in the place's units.
+    """
+
+    name: str
+    photos: int
+    scale: float
+
+
+def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceIndex) -> tuple[Unlabelled, list[Walk]]:
+    """The photos of some embeddings files, all splits, and what was found of each file.
+
+    Poses may be in any frame. Where a walk is in other units than the place, as models of 'irploc scene build' are, its
+    scale comes from a robust similarity between its positions and those that interpolation gives its photos in the place.
+
+    Args:
+        paths: of the embeddings.
+        store, index: of the labelled photos.
+
+    Raises:
+        NotFound, BadInput, Mismatch, Busy: a file that cannot be read, was made by another encoder, or whose scale the
+            photos do not tell.
+    """
+    parts, walks = [], []
+    for number, path in enumerate(paths):
+        with EmbeddingStore.open(path) as other:
+            _check_comparable(other, store)
+            part, scale = _scaled(other, store, index)
+            prefix = f"{number}/"
+            sequences = np.array([prefix + str(name) for name in other.frames.sequences])
+            versions = other.all_versions(np.arange(len(other.frames)))
+        parts.append(Unlabelled(versions, part, sequences, other.frames.indices, other.header.scene))
+        walks.append(Walk(other.header.scene, len(part), scale))
+    versions = min(part.embeddings.shape[1] for part in parts)
+    together = Unlabelled(
+        np.concatenate([part.embeddings[:, :versions] for part in parts]),
+        Poses.concatenate([part.poses for part in parts]),
+        np.concatenate([part.sequences for part in parts]),
+        np.concatenate([part.indices for part in parts]),
+        ", ".join(part.name for part in parts),
+    )
+    return together, walks
+
+
+def _check_comparable(other: EmbeddingStore, store: EmbeddingStore) -> None:
+    ours, theirs = store.header, other.header
+    different = [name for name in _SHARED if getattr(ours, name) != getattr(theirs, name)]
+    if different:
+        name = different[0]
+        raise Mismatch(
+            f"{other.path} was embedded in another way than {store.path} ({name} {str(getattr(theirs, name))[:60]}, not "
+            f"{str(getattr(ours, name))[:60]}): embed it again with the same encoder and --max-side"
+        )
+
+
+def _scaled(other: EmbeddingStore, store: EmbeddingStore, index: PlaceIndex) -> tuple[Poses, float]:
+    """The poses of a walk in the place's units, and the factor."""
+    poses = other.frames.poses
+    same = other.header.units == store.header.units or NOT_RECORDED in (other.header.units, store.header.units)
+    if same and other.header.units in ("metres", NOT_RECORDED):
+        return poses, 1.0
+    queries = Query(other.vectors(np.arange(len(poses))))
+    found = Bdi(index, min(_NEIGHBOURS, len(index.frames))).estimate(queries).poses.centers_m
+    extent = float(np.linalg.norm(np.ptp(index.frames.poses.centers_m, axis=0)))
+    try:
+        fit = fit_robust(list(other.frames.names), poses.centers_m, found, FitOptions(_TOLERANCE * extent), "photos")
+    except BadInput as error:
+        raise BadInput(
+            f"{other.path} is in {other.header.units} units, and its photos do not tell its scale in {store.header.scene} "
+            f"({error}): give it one with 'irploc scene align {other.header.scene} --distance', and embed it again"
+        ) from None
+    return Poses(poses.centers_m * fit.similarity.scale, poses.world_from_cam_wxyz), fit.similarity.scale
