@@ -125,6 +125,19 @@ def resize_to_max_side(image: Image.Image, max_side: int | None) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
 
 
+def scale_shorter_side(image: Image.Image, side: int) -> Image.Image:
+    """The image with a shorter side of ``side`` pixels, antialiased bilinear; small ones are enlarged."""
+    scale = side / min(image.size)
+    width, height = (max(side, round(length * scale)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def crop_centre(image: Image.Image, side: int) -> Image.Image:
+    """The square in the middle; half a pixel further to the left and top where it cannot be the middle."""
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))
+
+
 def _reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
     longer = max(width, height)
     if max_side is None or longer <= max_side:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from PIL import Image
 from irploc import provenance
 from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.geometry.poses import Poses
+from irploc.images import crop_centre, resize_to_max_side, scale_shorter_side, to_array
 from irploc.localizer.decoding import DecodedPhoto, decode_ahead
 from irploc.localizer.localization import Localization
 
@@ -29,6 +30,27 @@ _OF_THE_GRAPH = ("graph_bytes", "graph_sha256")
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What happens to an upright RGB photo before the graph, as when the model was trained.
+
+    Attributes:
+        max_side: longer side in pixels that it is reduced to; 0 is native resolution.
+        shorter_side, crop: pixels that the shorter side is scaled to instead, and side of the square that is then cut out
+            of the middle; 0 where photos stay whole.
+    """
+
+    max_side: int
+    shorter_side: int = 0
+    crop: int = 0
+
+    def apply(self, photo: Image.Image) -> Image.Image:
+        """The photo as the graph takes it."""
+        if self.crop:
+            return crop_centre(scale_shorter_side(photo, self.shorter_side), self.crop)
+        return resize_to_max_side(photo, self.max_side or None)
+
+
+@dataclass(frozen=True)
 class About:
     """What an exported file says of itself; kept in its metadata, one entry each.
 
@@ -36,7 +58,7 @@ class About:
         scene, units, ground_truth, mapping_fingerprint: of the place that it answers for.
         method: of the model.
         encoder, weights_sha256, preprocessing: as in the embeddings that it was trained on; a file's name without folder.
-        max_side: longer side in pixels that photos are reduced to; 0 is native resolution.
+        max_side, shorter_side, crop: of ``Preparation``.
         minimum_side: smallest width and height it takes, after that.
         dimension: of the embedding.
         model, model_sha256: name and hash of the model file it was made from.
@@ -57,6 +79,8 @@ class About:
     weights_sha256: str
     preprocessing: str
     max_side: int
+    shorter_side: int
+    crop: int
     minimum_side: int
     dimension: int
     model: str
@@ -67,6 +91,11 @@ class About:
     how: str
     check: Mapping[str, Any]
     loss: Mapping[str, Any]
+
+    @property
+    def preparation(self) -> Preparation:
+        """What happens to photos before the graph."""
+        return Preparation(self.max_side, self.shorter_side, self.crop)
 
     def to_metadata(self) -> dict[str, str]:
         """Texts as they are, everything else as JSON, behind the header that all our files have."""
@@ -146,7 +175,7 @@ class OnnxLocalizer:
             raise BadInput(f"localize takes a list of photos: give [{given}]")
         batch: list[DecodedPhoto] = []
         least = self.about.minimum_side
-        for photo in decode_ahead(images, self.about.max_side or None, 2 * batch_size):
+        for photo in map(self._prepared, decode_ahead(images, self.about.max_side or None, 2 * batch_size)):
             if batch and (photo.shape != batch[0].shape or len(batch) == batch_size or photo.error):
                 yield from self._answer(batch)
                 batch = []
@@ -166,6 +195,12 @@ class OnnxLocalizer:
             BadInput: when the graph cannot take them, or gives no numbers.
         """
         return run_poses(self._session, images_BCHW, self._batch, str(self.path))
+
+    def _prepared(self, photo: DecodedPhoto) -> DecodedPhoto:
+        if photo.error is not None or not self.about.crop:
+            return photo  # reduced to the longest side already
+        whole = Image.fromarray(np.ascontiguousarray(photo.pixels.transpose(1, 2, 0)))
+        return replace(photo, pixels=to_array(self.about.preparation.apply(whole)), whole=False)
 
     def _answer(self, batch: list[DecodedPhoto]) -> Iterator[Localization]:
         if not batch:

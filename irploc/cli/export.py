@@ -60,7 +60,7 @@ def export(
     check_writable(path)
     pipeline = load_pipeline(source, encoder)
     found = _scene(workspace, scene, str(pipeline.identity["scene"]))
-    material = Material(found.frames if found else None, int(pipeline.identity["max_side"]) or None, photos)
+    material = Material(found.frames if found else None, pipeline.preparation, photos)
     units = found.units if found else "metres"
     stages = partial(progress, quiet=is_quiet(ctx))
     click.echo(_summary(export_pipeline(pipeline, path, material, precision, units, stages)))

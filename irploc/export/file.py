@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def _about(pipeline: Pipeline, precision: str, how: str, units: str, check: dict
         encoder=trunk.name,
         weights_sha256=trunk.weights_sha256,
         preprocessing=trunk.preprocessing,
-        max_side=int(identity["max_side"]),
+        **asdict(pipeline.preparation),
         minimum_side=trunk.minimum_side,
         dimension=pipeline.dimension,
         model=pipeline.path.name,

@@ -27,6 +27,7 @@ class Head:
         position: with ReLUs between them; the last gives metres.
         rotation: with ReLUs between them; the last gives what ``rotation_as`` says.
         rotation_as: ``quaternion`` (4 numbers wxyz of any length) or ``log_quaternion`` (3: axis times half the angle).
+        reference_wxyz: what the rotation is multiplied to, from the right: ``world_from_cam`` is reference * rotation.
 
     Raises:
         ValueError: for layers that do not follow each other, or end in another number of outputs.
@@ -36,6 +37,7 @@ class Head:
     position: tuple[Layer, ...]
     rotation: tuple[Layer, ...]
     rotation_as: str = "quaternion"
+    reference_wxyz: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         for layers, outputs in ((self.position, 3), (self.rotation, ROTATIONS[self.rotation_as])):
@@ -58,7 +60,8 @@ def append_heads(graph: onnx.GraphProto, embedding: str, heads: Sequence[Head]) 
             shared = nodes.add("Relu", _linear(nodes, shared, layer))
         positions.append(_chain(nodes, shared, head.position))
         rotation = _chain(nodes, shared, head.rotation)
-        quats.append(_exponential(nodes, rotation) if head.rotation_as == "log_quaternion" else _unit(nodes, rotation))
+        quat = _exponential(nodes, rotation) if head.rotation_as == "log_quaternion" else _unit(nodes, rotation)
+        quats.append(nodes.add("MatMul", quat, nodes.constant(_times(head.reference_wxyz))))
     count = nodes.constant(len(heads))
     nodes.add("Div", nodes.add("Sum", *positions), count, out=POSITION)
     mean = quats[0] if len(quats) == 1 else _mean(nodes, quats)
@@ -91,6 +94,12 @@ def _exponential(nodes: Nodes, logs: str) -> str:
     divisor = nodes.add("Where", some, angle, nodes.constant(1.0))
     factor = nodes.add("Where", some, nodes.add("Div", nodes.add("Sin", angle), divisor), nodes.constant(1.0))
     return nodes.add("Concat", nodes.add("Cos", angle), nodes.add("Mul", logs, factor), axis=1)
+
+
+def _times(left_wxyz: Sequence[float]) -> np.ndarray:
+    """(4, 4) matrix M with q M = left * q for rows q."""
+    w, x, y, z = left_wxyz
+    return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]]).T
 
 
 def _mean(nodes: Nodes, quats: Sequence[str]) -> str:

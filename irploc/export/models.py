@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import nn
 
 from irploc.encoders import Encoder, EncoderOptions, create_encoder
 from irploc.errors import BadInput, Mismatch, NotFound
-from irploc.export.encoder_graph import encoder_graph
+from irploc.export.encoder_graph import encoder_graph, traced
 from irploc.export.head import Head, Layer
 from irploc.export.pipeline import Pipeline, Trunk
+from irploc.training.absolute.model import AbsoluteModel, load_absolute, train_command
+from irploc.training.absolute.recipes import AbsoluteRecipe
+from irploc.training.backbone import PooledBackbone
+from irploc.training.backbone_file import backbone_from_plain
 from irploc.training.modelfile import load_model, method_of
 from irploc.training.models import MLP, ORIENTATION, POSITION, Networks, linear_layers
 from irploc.workspace import Workspace
 
+_IDENTITY = (1.0, 0.0, 0.0, 0.0)
 Reader = Callable[[Path, str | None], Pipeline]
 
 
@@ -113,4 +121,46 @@ def layers_of(network: nn.Module) -> tuple[Layer, ...]:
     return tuple((weight.float().cpu().numpy(), bias.float().cpu().numpy()) for weight, bias in pairs)
 
 
-READERS: dict[str, Reader] = {"irpnet": _regressor, "mlp": _regressor}
+def _absolute(path: Path, encoder: str | None) -> Pipeline:
+    """Models of 'irploc train posenet' and 'irploc train mapnet', on embeddings or on photos."""
+    model = load_absolute(path)
+    identity = model.identity
+    if model.backbone:
+        backbone = backbone_from_plain(model.backbone, str(identity["weights_sha256"]), path, train_command(model.method))
+        trunk = _trunk_of_backbone(backbone, identity, model.recipe)
+    else:
+        trunk = trunk_of_encoder(same_encoder(identity, encoder, path))
+    return Pipeline(model.method, trunk, (_absolute_head(model),), model.poses, identity, model.seed, path)
+
+
+def _absolute_head(model: AbsoluteModel) -> Head:
+    """Its last layer gives position and rotation together; shift and scale, if there are any, go into it."""
+    *shared, (weight, bias) = layers_of(model.head)
+    code = model.code
+    scales = code.scales.astype(np.float64)
+    weight = (weight * scales[:, None]).astype(np.float32)
+    bias = (bias * scales + np.array(code.offset)).astype(np.float32)
+    kind, reference = ("quaternion", _IDENTITY) if code.rotation == "quaternion" else ("log_quaternion", code.reference_wxyz)
+    return Head(tuple(shared), ((weight[:3], bias[:3]),), ((weight[3:], bias[3:]),), kind, reference)
+
+
+class _OfUnitRange(nn.Module):
+    """A backbone of pixels in [0, 255] on those in [0, 1]."""
+
+    def __init__(self, backbone: PooledBackbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D)."""
+        features: torch.Tensor = self.backbone(images_BCHW * 255.0)
+        return features
+
+
+def _trunk_of_backbone(backbone: PooledBackbone, identity: Mapping[str, str | int], recipe: AbsoluteRecipe) -> Trunk:
+    name, sha256, preprocessing = (str(identity[key]) for key in ("encoder", "weights_sha256", "preprocessing"))
+    graph = partial(traced, _OfUnitRange(backbone))
+    return Trunk(name, sha256, preprocessing, 1, backbone.plain, graph, recipe.side, recipe.crop)
+
+
+READERS: dict[str, Reader] = {"irpnet": _regressor, "mlp": _regressor, "posenet": _absolute, "mapnet": _absolute}

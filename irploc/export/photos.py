@@ -12,6 +12,7 @@ from PIL import Image
 from irploc.errors import BadInput, IrplocError
 from irploc.geometry.poses import Poses
 from irploc.images import decode_image, resize_to_max_side, to_array
+from irploc.onnxmodel import Preparation
 from irploc.scene import Frames
 from irploc.training.dataset import spread
 
@@ -26,12 +27,12 @@ class Material:
 
     Attributes:
         frames: of the scene; None where it is not there, and made-up pictures take its place.
-        max_side: that they are reduced to; None is native resolution.
+        preparation: what happens to them before the graph.
         most: photos that the loss of accuracy is measured on, at most.
     """
 
     frames: Frames | None
-    max_side: int | None
+    preparation: Preparation
     most: int = MEASURED
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Material:
     def decoded(self, frames: Frames) -> Iterator[tuple[np.ndarray, Poses]]:
         """(1, 3, H, W) uint8 and the true pose of each photo that can be read."""
         for row, path in enumerate(frames.images):
-            photo = _read(path, self.max_side)
+            photo = self._read(path)
             if photo is not None:
                 yield photo, frames.poses[[row]]
 
@@ -83,10 +84,16 @@ class Material:
         assert self.frames is not None
         mapping = self.frames.of_split("train")
         chosen = mapping if not len(mapping) else mapping[spread(len(mapping), most)]
-        photos = [photo for photo in (_read(path, self.max_side) for path in chosen.images) if photo is not None]
+        photos = [photo for photo in map(self._read, chosen.images) if photo is not None]
         if not photos:
             raise BadInput(f"none of {len(chosen)} mapping photos could be read, the first is {chosen.images[:1]}")
         return photos
+
+    def _read(self, path: Path) -> np.ndarray | None:
+        try:
+            return to_array(self.preparation.apply(decode_image(path)))[None]
+        except IrplocError:
+            return None  # gone or damaged: another photo serves as well
 
 
 def made_up_pictures() -> Iterator[np.ndarray]:
@@ -95,13 +102,6 @@ def made_up_pictures() -> Iterator[np.ndarray]:
     for width, height in _MADE_UP_SIZES:
         coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         yield to_array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))[None]
-
-
-def _read(path: Path, max_side: int | None) -> np.ndarray | None:
-    try:
-        return to_array(decode_image(path, max_side))[None]
-    except IrplocError:
-        return None  # gone or damaged: another photo serves as well
 
 
 def _reduced(photo: np.ndarray, share: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from irploc.errors import BadInput
 from irploc.export.graph import float_value
 from irploc.export.head import Head, append_heads
 from irploc.geometry.poses import Poses
-from irploc.onnxmodel import EMBEDDING, POSITION, QUATERNION
+from irploc.onnxmodel import EMBEDDING, POSITION, QUATERNION, Preparation
 
 _MOST_BYTES = 2_000_000_000  # protocol buffers end at 2 GiB
 
@@ -28,6 +28,7 @@ class Trunk:
         name, weights_sha256, preprocessing, minimum_side: as of an ``Encoder``.
         encode: (B, D) float32 of (B, 3, H, W) uint8, by torch.
         graph: the same from ``image`` in [0, 1] to ``embedding``.
+        shorter_side, crop: what happens to photos before, see ``Preparation``; 0 where they stay whole.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Trunk:
     minimum_side: int
     encode: Callable[[torch.Tensor], torch.Tensor]
     graph: Callable[[], onnx.ModelProto]
+    shorter_side: int = 0
+    crop: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Pipeline:
     def torch_poses(self, images_BCHW: np.ndarray) -> Poses:
         """B poses of (B, 3, H, W) uint8 RGB."""
         return self.poses(self.trunk.encode(torch.from_numpy(images_BCHW)).numpy())
+
+    @property
+    def preparation(self) -> Preparation:
+        """What happens to photos before the trunk."""
+        return Preparation(int(self.identity["max_side"]), self.trunk.shorter_side, self.trunk.crop)
 
     @property
     def dimension(self) -> int:
