@@ -23,7 +23,7 @@ COMMANDS = {
     "views": ("irploc.cli.views:views", "Views from where nobody stood, for regressors to train on."),
     "pairs": ("irploc.cli.pairs:pairs", "Which photos of a scene see the same things."),
     "train-mlp": ("irploc.cli.train:train_mlp", "Train a pose regressor (irpnet, mlp) on embeddings."),
-    "train": ("irploc.cli.train_group:train", "Train the other methods (siamese)."),
+    "train": ("irploc.cli.train_group:train", "Train the other methods (posenet, mapnet, siamese …)."),
     "runs": ("irploc.cli.runs:runs", "List trainings, and compare their settings and errors."),
     "localize": ("irploc.cli.localize:localize", "Where were these photos taken?"),
     "evaluate": ("irploc.cli.evaluate:evaluate", "Measure methods on a scene, or anyone's pose files."),
@@ -32,7 +32,7 @@ COMMANDS = {
     "export": ("irploc.cli.export:export", "A model with its encoder as one ONNX file, to run without torch."),
     "overlay": ("irploc.cli.overlay:overlay", "Draw a scene's points into photos, by estimated and true poses."),
     "encoders": ("irploc.cli.encoders:encoders", "List the image encoders."),
-    "methods": ("irploc.cli.localize:methods", "List the localization methods."),
+    "methods": ("irploc.cli.methods:methods", "List the localization methods."),
     "weights": ("irploc.cli.encoders:weights", "Fetch, import, list and verify pretrained weights."),
 }
 
@@ -85,8 +85,8 @@ class Main(click.Group):
 @click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder with scenes/ embeddings/ indexes/ models/ pairs/ reports/.  [default: $IRPLOC_WORKSPACE or the current "
-    "folder]",
+    help="Folder with scenes/ embeddings/ indexes/ models/ runs/ pairs/ reports/.  [default: $IRPLOC_WORKSPACE or the "
+    "current folder]",
 )
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 @click.version_option(package_name="irploc")

@@ -1,4 +1,4 @@
-"""`irploc localize` and `irploc methods`."""
+"""`irploc localize`."""
 
 from __future__ import annotations
 
@@ -107,37 +107,6 @@ def localize(
         )
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
-def methods(as_json: bool) -> None:
-    """List the localization methods and their options."""
-    import dataclasses
-
-    from irploc.estimators import METHODS
-
-    rows: list[dict[str, Any]] = []
-    for name, method in METHODS.items():
-        options = {field.name: field.default for field in dataclasses.fields(method.options)}
-        rows.append(
-            {
-                "name": name,
-                "summary": method.summary,
-                "options": options,
-                "needs_model": method.needs_model or bool(method.members),
-            }
-        )
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        known = {key: value for key, value in row["options"].items() if value is not None}
-        defaults = "".join(f":{key}={_plain(value)}" for key, value in known.items())
-        trained = "" if not row["needs_model"] else "  (needs its map)" if row["name"] == "structure" else "  (trained)"
-        click.echo(f"{row['name'] + defaults:<20} {row['summary']}{trained}")
-        if len(known) < len(row["options"]):
-            click.echo(f"{'':<20} options: {', '.join(key for key in row['options'] if key not in known)}")
-
-
 def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
     """All photos, and the names they get in a pose file: relative to the folder given, whole paths where two would agree."""
     from irploc.errors import BadInput
@@ -156,10 +125,6 @@ def _expand(images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
             paths.append(item)
             names.append(item.as_posix())
     return paths, names if len(set(names)) == len(names) else [path.as_posix() for path in paths]
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _in_words(answer: Localization) -> str:
