@@ -67,6 +67,7 @@ def store_path(ctx: click.Context, scene_or_h5: str) -> Path:
         return path
     return workspace_of(ctx).embeddings_of(scene_or_h5)
 
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A drawn table on a terminal, aligned columns anywhere else."""
     cells = [[str(cell) for cell in row] for row in rows]

@@ -74,9 +74,9 @@ class Configuration:
             NotFound: no such file. BadInput: not TOML, or a key that nothing knows. Mismatch: a file of another format.
         """
         content = _read_toml(path)
-        refuse_unknown(content, _KNOWN, f"{path} has no place for {{}}", "options of the command stand under [options]")
         if "format" in content or "version" in content:
             provenance.check_header(content, FORMAT, VERSION, path)
+        refuse_unknown(content, _KNOWN, f"{path} has no place for {{}}", "options of the command stand under [options]")
         for name in _TABLES:
             if not isinstance(content.get(name, {}), dict):
                 raise BadInput(f"{path}: {name} must be a table, [{name}]")

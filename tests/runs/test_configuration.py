@@ -66,7 +66,7 @@ def test_the_same_training_has_the_same_settings_data_and_device(
         ("command = 3", "command must be a text"),
         ("arguments = [3]", "arguments must be a list of texts"),
         ("[options", "is not TOML"),
-        ('format = "irploc-scene"\nversion = 1', "not an irploc-training-configuration file"),
+        ('format = "irploc-scene"\nversion = 1\nname = "attic"', "not an irploc-training-configuration file"),
         ('format = "irploc-training-configuration"\nversion = 9', "this irploc reads version 1"),
         ("\udcff", "is not TOML"),
     ],
