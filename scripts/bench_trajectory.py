@@ -6,10 +6,10 @@
 The scene is one of the workspace (``IRPLOC_WORKSPACE``) with embeddings. Test photos whose numbers go up by one are a walk.
 Odometry is the true motion from each photo to the next with noise: each of the three coordinates of the translation, in the
 camera's frame, gets a normal error of 1 cm standard deviation, each of the three rotation components one of 0.5 degrees (so
-that a step is off by 1.6 cm and 0.8 degrees). Expected errors are those that methods announce; ``not calibrated`` is
-without them. Medians over all photos and seeds. ``--tune`` takes stretches of the mapping walks out of the map, asks for
-them, and averages the logarithm of after / before over stretches, methods, positions and rotations: no test photo is looked
-at.
+that a step is off by 1.6 cm and 0.8 degrees). Expected errors are those that methods announce; ``not calibrated`` is as if
+they announced none. Medians over all photos and seeds. ``--tune`` takes stretches of the mapping walks out of the map, asks
+for them, and averages the logarithm of after / before over stretches, methods, positions and rotations: no test photo is
+looked at.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ import numpy as np
 
 from irploc.estimators.base import PoseEstimates, Query
 from irploc.estimators.build import Place, build_estimator, open_place
-from irploc.geometry.posegraph import MEDIAN, PoseGraphOptions, smooth
+from irploc.geometry.posegraph import PoseGraphOptions
 from irploc.geometry.posegraph_terms import Absolute, Odometry, motions_between
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.geometry.rotations import multiply
 from irploc.geometry.tangent import rotation_of_vector
+from irploc.tracking.trajectory import smooth_poses
+from irploc.tracking.yardstick import absolute_of
 from irploc.workspace import Workspace
 
 NOISE_M, NOISE_DEG = 0.01, 0.5
@@ -64,9 +66,12 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
         estimates = build_estimator(method, place).estimate(Query(place.store.vectors(rows)))
         started = time.perf_counter()
         noisy = [odometry_with_noise(true, seed) for seed in range(seeds)]
-        calibrated = [smooth(absolute_of(estimates), odometry, None, walks, options) for odometry in noisy]
+        query = Query(place.store.vectors(rows))
+        absolute = absolute_of(estimates, place, query)
+        calibrated = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
         spent = 1e3 * (time.perf_counter() - started) / (seeds * len(rows))
-        plain = [smooth(estimates.poses, odometry, None, walks, options) for odometry in noisy]
+        absolute = absolute_of(PoseEstimates.of_poses(estimates.poses), place, query)
+        plain = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
         before = medians([estimates.poses], true)
         cells = [f"`{method}`", in_words(before)]
         for found in (calibrated, plain):
@@ -77,51 +82,53 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
 
 def tune(place: Place, methods: list[str]) -> None:
     """Prints what each combination of options makes of stretches of mapping walks."""
-    asked = [(method, *held_out(place, method, *stretch)) for method, stretch in itertools.product(methods, STRETCHES)]
+    asked = [held_out(place, method, *stretch) for method, stretch in itertools.product(methods, STRETCHES)]
     print("| together | outlier | calibrated | not calibrated |")
     print("|---|---|---|---|")
-    for together, outlier in itertools.product((5.0, 10.0, 20.0, 40.0, 80.0), (1.0, 2.0, 3.0)):
+    for together, outlier in itertools.product((5.0, 10.0, 20.0, 40.0, 80.0), (1.0, 2.0, 3.0, 4.0)):
         options = PoseGraphOptions(together=together, outlier=outlier)
         ratios: list[list[float]] = [[], []]
-        for _, estimates, true, walks in asked:
-            odometry, known = odometry_with_noise(true, 0), estimates.poses.valid
-            before = medians([estimates.poses[known]], true[known])
-            for kind, absolute in enumerate((absolute_of(estimates), Absolute.of_poses(estimates.poses))):
-                found = smooth(absolute, odometry, None, walks, options).poses
-                ratios[kind] += np.log(medians([found[known]], true[known]) / before).tolist()
+        for kinds, true, walks in asked:
+            odometry, known = odometry_with_noise(true, 0), kinds[0].poses.valid
+            before = medians([kinds[0].poses[known]], true[known])
+            for ratio, absolute in zip(ratios, kinds, strict=True):
+                found = smooth_poses(absolute, odometry, None, walks, options).poses
+                ratio += np.log(medians([found[known]], true[known]) / before).tolist()
         cells = [f"{np.exp(np.mean(part)):.3f}" for part in ratios]
         print(f"| {together:g} | {outlier:g} | {' | '.join(cells)} |", flush=True)
 
 
-def held_out(place: Place, method: str, first: float, last: float) -> tuple[PoseEstimates, Poses, np.ndarray]:
-    """Answers for a stretch of each mapping walk by a map without it, the true poses, and the walks."""
+def held_out(place: Place, method: str, first: float, last: float) -> tuple[list[Absolute], Poses, np.ndarray]:
+    """Answers for a stretch of each mapping walk by a map without it, calibrated and not; the true poses; the walks."""
     frames, vectors = place.index.frames, place.index.vectors
     walks = walks_of(frames.sequences, frames.indices)
-    parts, rows = [], []
+    parts: list[list[Absolute]] = [[], []]
+    rows = []
     for walk in range(walks.max() + 1):
         of_walk = np.flatnonzero(walks == walk)
         stretch = of_walk[int(first * len(of_walk)) : int(last * len(of_walk))]
         smaller = dataclasses.replace(place, index=place.index.without(np.isin(np.arange(len(frames)), stretch)))
-        parts.append(build_estimator(method, smaller).estimate(Query(vectors[stretch])))
+        query = Query(vectors[stretch])
+        estimates = build_estimator(method, smaller).estimate(query)
+        parts[0].append(absolute_of(estimates, smaller, query))
+        parts[1].append(absolute_of(PoseEstimates.of_poses(estimates.poses), smaller, query))
         rows.append(stretch)
-    poses = Poses.concatenate([part.poses for part in parts])
-    estimates = dataclasses.replace(
-        PoseEstimates.of_poses(poses),
-        position_m=np.concatenate([part.position_m for part in parts]),
-        rotation_deg=np.concatenate([part.rotation_deg for part in parts]),
+    return [together(part) for part in parts], frames.poses[np.concatenate(rows)], walks[np.concatenate(rows)]
+
+
+def together(parts: list[Absolute]) -> Absolute:
+    """One after the other."""
+    return Absolute(
+        Poses.concatenate([part.poses for part in parts]),
+        np.concatenate([part.position_m for part in parts]),
+        np.concatenate([part.rotation_deg for part in parts]),
     )
-    return estimates, frames.poses[np.concatenate(rows)], walks[np.concatenate(rows)]
 
 
 def walks_of(sequences: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """(N,) numbers of the walks: photos in a row whose numbers go up by one."""
     new = (sequences[1:] != sequences[:-1]) | (np.diff(indices) != 1)
     return np.append(0, np.cumsum(new))
-
-
-def absolute_of(estimates: PoseEstimates) -> Absolute:
-    """With the errors that the method expects."""
-    return Absolute(estimates.poses, estimates.position_m / MEDIAN, estimates.rotation_deg / MEDIAN)
 
 
 def odometry_with_noise(true: Poses, seed: int) -> Odometry:

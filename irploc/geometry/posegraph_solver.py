@@ -23,7 +23,7 @@ from irploc.geometry.posegraph_terms import (
 from irploc.geometry.poses import Poses
 
 _BAND = 18  # a term touches three frames at most, of six numbers each
-_DAMPING = 1e-9  # of the largest curvature: of frames that nothing ties
+_DAMPING = 1e-12  # of the largest curvature: of velocities that nothing ties
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,14 @@ from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, OK, PoseEstimates
 from irploc.estimators.floor_corrected import on_floor
 from irploc.estimators.structure import Structure
 from irploc.floormap import plane_poses
-from irploc.geometry.posegraph import MEDIAN, PoseGraphOptions, Smoothed, smooth
+from irploc.geometry.posegraph import MEDIAN, Advance, PoseGraphOptions, Smoothed, smooth
 from irploc.geometry.posegraph_terms import Absolute, Odometry, Steadiness
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.localizer import Localization, Localizer
 from irploc.localizer.localization import Corrected
 from irploc.localizer.localizer import Served
 from irploc.mapping.video import VideoFrame, frame_name
+from irploc.tracking.yardstick import Overheard
 
 _TOGETHER_S = 20 / 30  # twenty frames of thirty a second err alike
 _REJECTED = 4.0  # times the expected errors, beyond which a frame's own answer is not where the trajectory is
@@ -36,11 +37,14 @@ class LocatedFrame:
         number: 0-based, in the video.
         time_s: its presentation time.
         answer: what the localizer says of it.
+        errors: metres and degrees by which the answer may be off, for the smoothing: those that its method expects, else
+            those of the yardstick; NaN where neither knows.
     """
 
     number: int
     time_s: float
     answer: Localization
+    errors: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,16 @@ class TrajectoryFrame:
 
 
 def locate_frames(localizer: Localizer, frames: Iterable[VideoFrame]) -> Iterator[LocatedFrame]:
-    """Every frame by itself, in order; decoding runs ahead of the encoder. A frame that cannot be used has no pose."""
+    """Every frame by itself, in order; decoding runs ahead of the encoder. A frame that cannot be used has no pose.
+
+    Args:
+        localizer: of one scene.
+        frames: of a video, in order.
+    """
     waiting: deque[tuple[int, float]] = deque()
+    (served,) = localizer.scenes
+    listening = Overheard(served.estimator, served.place)
+    localizer = Localizer([replace(served, estimator=listening)], localizer.encoder, localizer.focal_px)
 
     def pixels() -> Iterator[np.ndarray]:
         for frame in frames:
@@ -77,14 +89,30 @@ def locate_frames(localizer: Localizer, frames: Iterable[VideoFrame]) -> Iterato
 
     for answer in localizer.localize_many(pixels()):
         number, time_s = waiting.popleft()
-        if isinstance(answer, IrplocError):
-            answer = _unusable(localizer.scenes[0], str(answer))
-        yield LocatedFrame(number, time_s, replace(answer, image=frame_name(number)))
+        usable = not isinstance(answer, IrplocError)
+        errors = listening.heard.popleft() if usable else (np.nan, np.nan)
+        found = answer if isinstance(answer, Localization) else _unusable(served, str(answer))
+        yield LocatedFrame(number, time_s, replace(found, image=frame_name(number)), errors)
 
 
 def unsmoothed(frame: LocatedFrame) -> TrajectoryFrame:
     """The frame with its own pose."""
     return TrajectoryFrame(frame.number, frame.time_s, frame.answer, frame.answer)
+
+
+def smooth_poses(
+    absolute: Absolute | Poses,
+    odometry: Odometry | None = None,
+    steadiness: Steadiness | None = None,
+    sequences: Sequence[object] | np.ndarray | None = None,
+    options: PoseGraphOptions | None = None,
+    advance: Advance = lambda frames: None,
+) -> Smoothed:
+    """``posegraph.smooth`` in one thread: its matrices are so small that several only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        return smooth(absolute, odometry, steadiness, sequences, options, advance)
 
 
 def smooth_frames(
@@ -93,11 +121,11 @@ def smooth_frames(
     odometry: Odometry | None,
     steadiness: Steadiness | None,
     options: PoseGraphOptions | None = None,
-    advance: Callable[[int], None] = lambda frames: None,
+    advance: Advance = lambda frames: None,
 ) -> list[TrajectoryFrame]:
     """The trajectory that the frames' own answers and the motions between them make most likely.
 
-    Answers that are ``ok`` or ``approximate`` count, with the errors that their method expects, where it does.
+    Answers that are ``ok`` or ``approximate`` count.
 
     Args:
         frames: N, in order.
@@ -111,7 +139,7 @@ def smooth_frames(
         return []
     options = _timed(options or PoseGraphOptions(), frames, served)
     absolute, calibrated = _absolute(frames)
-    smoothed = smooth(absolute, odometry, steadiness, None, options, advance)
+    smoothed = smooth_poses(absolute, odometry, steadiness, None, options, advance)
     poses = _without_far(smoothed.poses, absolute, odometry, np.array([frame.time_s for frame in frames]))
     expected = _expected(smoothed, calibrated)
     agrees = _agrees(absolute, poses, expected)
@@ -133,9 +161,9 @@ def _absolute(frames: Sequence[LocatedFrame]) -> tuple[Absolute, bool]:
     """What frames say by themselves, and whether their method knows what errors to expect."""
     usable = [frame.answer.status in (OK, APPROXIMATE) and bool(frame.answer.pose.valid[0]) for frame in frames]
     answers = [frame.answer.pose if use else Poses.missing(1) for frame, use in zip(frames, usable, strict=True)]
-    told = [frame.answer.expected_error or (np.nan, np.nan) for frame in frames]
-    errors = np.array(told, dtype=np.float64).reshape(-1, 2) / MEDIAN
-    return Absolute(Poses.concatenate(answers), errors[:, 0], errors[:, 1]), not np.isnan(errors[usable]).any()
+    errors = np.array([frame.errors for frame in frames]).reshape(-1, 2) / MEDIAN
+    calibrated = all(frame.answer.expected_error for frame, use in zip(frames, usable, strict=True) if use)
+    return Absolute(Poses.concatenate(answers), errors[:, 0], errors[:, 1]), calibrated
 
 
 def _expected(smoothed: Smoothed, calibrated: bool) -> list[tuple[float, float] | None]:
