@@ -20,7 +20,6 @@ from irploc.errors import BadInput
 from irploc.export.graph import FREE_SIZE, LEAST_OPSET, OPSET, Nodes, float_value, opset_of
 from irploc.onnxmodel import EMBEDDING, INPUT
 
-_ANTIALIAS_OPSET = 18
 _TRACED_SIZE = (128, 160)  # any that every trunk takes; sizes are free in the graph
 _NO_NETWORK = ("densevlad", "onnx")
 
@@ -77,8 +76,7 @@ class _UnitRows(nn.Module):
 def _of_file(encoder: OnnxEncoder) -> onnx.ModelProto:
     """The file's graph behind the conversions that ``OnnxEncoder`` makes: to its size and type, and to unit length."""
     height, width = encoder.fixed_size
-    needed = _ANTIALIAS_OPSET if height or width else LEAST_OPSET
-    inner = compose.add_prefix(_loaded(encoder.path, needed), "encoder/")
+    inner = compose.add_prefix(_loaded(encoder.path), "encoder/")
     graph = inner.graph
     held = {tensor.name for tensor in graph.initializer}
     (given,) = [value for value in graph.input if value.name not in held]
@@ -104,22 +102,36 @@ def _of_file(encoder: OnnxEncoder) -> onnx.ModelProto:
     return inner
 
 
-def _loaded(path: Path, opset: int) -> onnx.ModelProto:
-    """With all its weights, for operators of ``opset`` at least."""
+def _loaded(path: Path) -> onnx.ModelProto:
+    """With all its weights, for operators of ``LEAST_OPSET`` at least."""
     try:
         model = onnx.load(path)
-        return model if opset_of(model) >= opset else version_converter.convert_version(model, max(opset, OPSET))
+        return model if opset_of(model) >= LEAST_OPSET else version_converter.convert_version(model, OPSET)
     except Exception as error:  # the exceptions of onnx have no common class but this
         reason = " ".join(str(error).split())[:160]
-        raise BadInput(f"{path} cannot be brought to the operators of ONNX opset {opset}: {reason}") from None
+        raise BadInput(f"{path} cannot be brought to the operators of ONNX opset {OPSET}: {reason}") from None
 
 
 def _resized(nodes: Nodes, image: str, height: int | None, width: int | None) -> str:
     """To the fixed lengths, antialiased bilinear, the others as they are."""
-    shape = nodes.add("Shape", image)
-    sizes = []
-    for axis, length in enumerate((None, None, height, width)):
-        place = nodes.constant([axis], np.int64)
-        sizes.append(nodes.constant([length], np.int64) if length else nodes.add("Gather", shape, place))
-    wanted = nodes.add("Concat", *sizes, axis=0)
-    return nodes.add("Resize", image, "", "", wanted, mode="linear", antialias=1)
+    if height:
+        image = nodes.add("MatMul", _averaging(nodes, image, 2, height), image)
+    if width:
+        image = nodes.add("MatMul", image, nodes.add("Transpose", _averaging(nodes, image, 3, width), perm=[1, 0]))
+    return image
+
+
+def _averaging(nodes: Nodes, image: str, axis: int, length: int) -> str:
+    """(length, n) weights that reduce or enlarge an axis of n pixels as torch does: a triangle about each pixel's centre.
+
+    ONNX's own ``Resize`` with antialiasing gives other pixels in onnxruntime, and poses that differ by tenths of a degree.
+    """
+    count = nodes.add("Gather", nodes.add("Shape", image), nodes.constant(axis, np.int64), axis=0)
+    places = nodes.add("Range", nodes.constant(0, np.int64), count, nodes.constant(1, np.int64))
+    centres = nodes.add("Add", nodes.add("Cast", places, to=onnx.TensorProto.FLOAT), nodes.constant(0.5))
+    scale = nodes.add("Div", nodes.add("Cast", count, to=onnx.TensorProto.FLOAT), nodes.constant(length))
+    wanted = nodes.add("Mul", nodes.constant(np.arange(length)[:, None] + 0.5), scale)
+    reach = nodes.add("Max", scale, nodes.constant(1.0))
+    distance = nodes.add("Div", nodes.add("Abs", nodes.add("Sub", centres, wanted)), reach)
+    weights = nodes.add("Relu", nodes.add("Sub", nodes.constant(1.0), distance))
+    return nodes.add("Div", weights, nodes.sum(weights, 1))
