@@ -61,13 +61,14 @@ def localize(
     A photo that cannot be read does not stop the others; the exit code is 1 then. The poses of a video's frames are smoothed
     together.
     """
-    from irploc.cli.localize_onnx import is_exported, open_exported
+    from irploc.cli.localize_onnx import is_exported, open_exported, refuse_exported
     from irploc.errors import BadInput, IrplocError
     from irploc.geometry.poses import Poses
     from irploc.posefile import write_pose_file
     from irploc.progress import progress
 
     if any(is_video(path) for path in images):
+        refuse_exported(model)
         where: dict[str, Any] = {"model": model, "encoder": encoder, "device": device, "embeddings": embeddings}
         where |= {"index": index, "floor_map": floor_map, "focal_px": focal}
         localize_video(ctx, images, scene, method, where, as_json, poses, of_videos)

@@ -17,6 +17,12 @@ def is_exported(model: Path) -> bool:
     return model.suffix.lower() == SUFFIX
 
 
+def refuse_exported(model: Path | None) -> None:
+    """Raises BadInput for an exported model, which answers for photos alone."""
+    if model is not None and is_exported(model):
+        raise BadInput(f"videos do not go with {model}: an exported model takes photos; give its frames, or the .pt model")
+
+
 def open_exported(
     model: Path, scene: str | None, method: str | None, device: str, others: Mapping[str, object]
 ) -> OnnxLocalizer:

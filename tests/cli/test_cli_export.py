@@ -156,6 +156,10 @@ def test_options_that_mean_nothing_to_an_export_are_refused(
     assert words in refused(run(home, "localize", "--model", home / "models/toy.irpnet.onnx", *photos, *options))
 
 
+def test_videos_are_refused(home: Path) -> None:
+    assert "videos do not go with" in refused(run(home, "localize", "--model", home / "models/toy.irpnet.onnx", "walk.mp4"))
+
+
 def test_options_that_agree_with_the_file_are_taken(home: Path, photos: list[Path]) -> None:
     options = ["--scene", "toy", "--method", "irpnet", "--device", "cpu"]
     assert run(home, "localize", "--model", home / "models/toy.irpnet.onnx", photos[0], *options).exit_code == 0
