@@ -1,6 +1,7 @@
 """What a pose graph makes of single-image poses: errors before and after, and milliseconds, over walks of a scene.
 
     python scripts/bench_trajectory.py kitchen --methods bdi,robust
+    python scripts/bench_trajectory.py kitchen --sfm 1                   odometry by structure from motion on the test photos
     python scripts/bench_trajectory.py kitchen --tune                    which defaults mapping photos alone would choose
 
 The scene is one of the workspace (``IRPLOC_WORKSPACE``) with embeddings. Test photos whose numbers go up by one are a walk.
@@ -17,7 +18,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +31,10 @@ from irploc.geometry.posegraph_terms import Absolute, Odometry, motions_between
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.geometry.rotations import multiply
 from irploc.geometry.tangent import rotation_of_vector
+from irploc.mapping.build import BuildOptions
+from irploc.mapping.matching import MatchingOptions
+from irploc.scene import Frames
+from irploc.tracking.odometry import odometry_of_model, structure_from_motion
 from irploc.tracking.trajectory import smooth_poses
 from irploc.tracking.yardstick import absolute_of
 from irploc.workspace import Workspace
@@ -44,12 +51,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="of the odometry's noise")
     parser.add_argument("--window", type=int, default=PoseGraphOptions.window)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--sfm", type=int, default=0, metavar="WALKS", help="walks, with odometry of their own photos")
     options = parser.parse_args()
     place = open_place(Workspace.locate(), options.scene)
     with place.store:
         methods = options.methods.split(",")
         if options.tune:
             tune(place, methods)
+        elif options.sfm:
+            measure_sfm(place, methods, options.sfm, PoseGraphOptions(window=options.window))
         else:
             measure(place, methods, options.seeds, PoseGraphOptions(window=options.window))
 
@@ -78,6 +88,39 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
             after = medians([smoothed.poses for smoothed in found], true)
             cells += [in_words(after), " ".join(f"{100 * (1 - ratio):.0f} %" for ratio in after / before)]
         print(f"| {' | '.join([*cells, f'{spent:.2f}'])} |", flush=True)
+
+
+def measure_sfm(place: Place, methods: list[str], count: int, options: PoseGraphOptions) -> None:
+    """Prints a row for each method, over the first test walks, with odometry by structure from motion on each alone."""
+    frames = place.store.frames
+    rows = np.flatnonzero(frames.splits == "test")
+    walks = walks_of(frames.sequences[rows], frames.indices[rows])
+    rows, walks = rows[walks < count], walks[walks < count]
+    started = time.perf_counter()
+    odometry = [odometry_of_photos(frames[rows[walks == walk]]) for walk in range(count)]
+    print(f"{len(rows)} test photos in {count} walks; structure from motion took {time.perf_counter() - started:.0f} s")
+    print("| method | single photos | graph | better by |")
+    print("|---|---|---|---|")
+    for method in methods:
+        found, query = [], Query(place.store.vectors(rows))
+        absolute = absolute_of(build_estimator(method, place).estimate(query), place, query)
+        for walk in range(count):
+            of_walk = np.flatnonzero(walks == walk)
+            part = absolute[slice(int(of_walk[0]), int(of_walk[-1]) + 1)]
+            found.append(smooth_poses(part, odometry[walk], options=options).poses)
+        before, after = (medians([poses], frames.poses[rows]) for poses in (absolute.poses, Poses.concatenate(found)))
+        better = " ".join(f"{100 * (1 - ratio):.0f} %" for ratio in after / before)
+        print(f"| `{method}` | {in_words(before)} | {in_words(after)} | {better} |", flush=True)
+
+
+def odometry_of_photos(frames: Frames) -> Odometry:
+    """By structure from motion on the photos of a walk, every other one."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, image in zip(frames.indices[::2].tolist(), frames.images[::2], strict=True):
+            (Path(folder) / f"{number:06d}{image.suffix}").symlink_to(image)
+        options = BuildOptions(matching=MatchingOptions(similar=0), min_registered=0.3)
+        at, poses = structure_from_motion(Path(folder), options)
+    return odometry_of_model(at, poses, frames.indices.astype(np.float64))
 
 
 def tune(place: Place, methods: list[str]) -> None:

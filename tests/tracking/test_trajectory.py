@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,16 @@ import pytest
 from tiny_place import TinyEncoder, place_index
 
 from irploc.estimators.base import Neighbours, PoseEstimates, Query
+from irploc.estimators.build import Place
 from irploc.geometry.posegraph import PoseGraphOptions
 from irploc.geometry.posegraph_terms import Odometry, Steadiness
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.localizer import Localization, Localizer
+from irploc.localizer.localizer import Served
 from irploc.mapping.video import VideoFrame
 from irploc.tracking.trajectory import LocatedFrame, locate_frames, smooth_frames, unsmoothed
 from irploc.tracking.yardstick import Yardstick, absolute_of
+from irploc.workspace import Workspace
 
 STILL = [1.0, 0.0, 0.0, 0.0]
 SERVED: Any = SimpleNamespace(
@@ -92,7 +96,11 @@ def test_steady_motion_carries_for_a_second_and_no_longer() -> None:
     frames = [located(row, true[[row]] if row < 30 else None, "ok" if row < 30 else "not_localized") for row in range(120)]
     steady = Steadiness(np.arange(120) / 30, 0.1, 5.0)
     found = smooth_frames(frames, SERVED, None, steady)
-    assert [found[row].answer.status for row in (29, 45, 59, 60, 119)] == ["ok", *["approximate"] * 2, *["not_localized"] * 2]
+    assert [found[row].answer.status for row in (29, 45, 59, 60, 119)] == [
+        "ok",
+        *["approximate"] * 2,
+        *["not_localized"] * 2,
+    ]
     assert "by steady motion" in str(found[45].answer.note)
     assert found[45].answer.pose.centers_m[0, 0] == pytest.approx(0.45, abs=0.05)
     assert found[45].answer.expected_error[0] > 3 * found[15].answer.expected_error[0]  # type: ignore[index]
@@ -110,17 +118,13 @@ def test_a_position_outside_the_floor_map_is_not_followed() -> None:
 def test_errors_are_announced_only_where_the_method_announces_them() -> None:
     true = line(10)
     known = [located(row, true[[row]]) for row in range(10)]
-    silent = [
-        LocatedFrame(frame.number, frame.time_s, unknown_error(frame.answer), frame.errors) for frame in known
-    ]
+    silent = [LocatedFrame(frame.number, frame.time_s, unknown_error(frame.answer), frame.errors) for frame in known]
     assert all(frame.answer.expected_error for frame in smooth_frames(known, SERVED, odometry(true), None))
     assert not any(frame.answer.expected_error for frame in smooth_frames(silent, SERVED, odometry(true), None))
     assert all(frame.answer.confidence is None for frame in smooth_frames(known, SERVED, odometry(true), None))
 
 
 def unknown_error(answer: Localization) -> Localization:
-    from dataclasses import replace
-
     return replace(answer, expected_error=None)
 
 
@@ -165,11 +169,8 @@ def toy_place(count: int = 60) -> tuple[Any, np.ndarray]:
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     vectors = np.concatenate([vectors, np.zeros((count, 14), dtype=np.float32)], axis=1)
     poses = Poses(np.stack([4 * angle, 0 * angle, 0 * angle], axis=1), np.tile(STILL, (count, 1)))
-    from irploc.estimators.build import Place
-    from irploc.workspace import Workspace
-
     store: Any = SimpleNamespace(header=SimpleNamespace(units="metres", max_side=0), fitted=False)
-    return Place("hall", store, place_index(vectors, poses), Workspace(Path("."))), vectors
+    return Place("hall", store, place_index(vectors, poses), Workspace(Path())), vectors
 
 
 def test_the_yardstick_is_longer_far_from_the_map() -> None:
@@ -185,8 +186,6 @@ def test_the_yardstick_is_longer_far_from_the_map() -> None:
 
 
 def test_frames_are_located_in_order_with_their_numbers_and_times() -> None:
-    from irploc.localizer.localizer import Served
-
     place, _ = toy_place()
     localizer = Localizer([Served(place, "guess", Guess())], TinyEncoder())
     generator = np.random.default_rng(0)
