@@ -34,12 +34,13 @@ from irploc.geometry.tangent import rotation_of_vector
 from irploc.mapping.build import BuildOptions
 from irploc.mapping.matching import MatchingOptions
 from irploc.scene import Frames
-from irploc.tracking.odometry import odometry_of_model, structure_from_motion
+from irploc.tracking.odometry import odometry_of_model, steadiness_of, structure_from_motion
 from irploc.tracking.trajectory import smooth_poses
 from irploc.tracking.yardstick import absolute_of
 from irploc.workspace import Workspace
 
 NOISE_M, NOISE_DEG = 0.01, 0.5
+FPS = 30.0  # of the walks, for the rows without odometry
 STRETCHES = ((0.05, 0.95), (0.1, 0.9), (0.2, 0.8), (0.0, 0.6), (0.4, 1.0))  # of each mapping walk
 
 
@@ -70,8 +71,11 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
     rows = np.flatnonzero(frames.splits == "test")
     true, walks = frames.poses[rows], walks_of(frames.sequences[rows], frames.indices[rows])
     print(f"{len(rows)} test photos in {walks.max() + 1} walks, windows of {options.window}")
-    print("| method | single photos | graph | better by | not calibrated | better by | ms a photo |")
-    print("|---|---|---|---|---|---|---|")
+    steadiness = steadiness_of(place, np.arange(len(rows)) / FPS, FPS)
+    print(
+        "| method | single photos | graph | better by | not calibrated | better by | no odometry | better by | ms a photo |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for method in methods:
         estimates = build_estimator(method, place).estimate(Query(place.store.vectors(rows)))
         started = time.perf_counter()
@@ -84,7 +88,8 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
         plain = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
         before = medians([estimates.poses], true)
         cells = [f"`{method}`", in_words(before)]
-        for found in (calibrated, plain):
+        alone = smooth_poses(absolute_of(estimates, place, query), None, steadiness, walks, options)
+        for found in (calibrated, plain, [alone]):
             after = medians([smoothed.poses for smoothed in found], true)
             cells += [in_words(after), " ".join(f"{100 * (1 - ratio):.0f} %" for ratio in after / before)]
         print(f"| {' | '.join([*cells, f'{spent:.2f}'])} |", flush=True)
