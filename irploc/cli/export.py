@@ -43,6 +43,7 @@ def export(
     from irploc.errors import BadInput
     from irploc.files import check_writable
     from irploc.progress import progress
+    from irploc.retrieval.store import NOT_RECORDED
 
     if kind != "onnx":
         raise BadInput(f"unknown format {kind!r}, models are exported as onnx")
@@ -61,7 +62,7 @@ def export(
     pipeline = load_pipeline(source, encoder)
     found = _scene(workspace, scene, str(pipeline.identity["scene"]))
     material = Material(found.frames if found else None, pipeline.preparation, photos)
-    units = found.units if found else "metres"
+    units = found.units if found else NOT_RECORDED
     stages = partial(progress, quiet=is_quiet(ctx))
     click.echo(_summary(export_pipeline(pipeline, path, material, precision, units, stages)))
 

@@ -37,6 +37,8 @@ def load_pipeline(path: Path, encoder: str | None = None) -> Pipeline:
     Raises:
         NotFound, BadInput, Mismatch: as the model and the encoder; or a method or an encoder that cannot be exported.
     """
+    if path.suffix.lower() == ".onnx":
+        raise BadInput(f"{path} is an ONNX file already, expected a model file (.pt)")
     method = method_of(path)
     if method not in READERS:
         raise BadInput(

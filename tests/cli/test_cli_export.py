@@ -77,6 +77,10 @@ def test_without_its_scene_a_model_is_checked_on_made_up_pictures(home: Path, tm
     assert result.exit_code == 0, result.output
     assert "no scene 'toy' in the workspace" in result.stderr
     assert "made-up pictures" in result.stdout
+    answer = run(
+        tmp_path, "localize", "--model", tmp_path / "a.onnx", home / "scenes/toy/images/test/frame-000000.jpg", "--json"
+    )
+    assert json.loads(answer.stdout)["units"] == "not recorded"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_without_its_scene_a_model_is_checked_on_made_up_pictures(home: Path, tm
         (["toy", "--encoder", "resnet18-gem"], "--encoder only tells where the same encoder is now"),
         (["toy", "--out", "/dev/null/a.onnx"], "cannot write /dev/null/a.onnx"),
         (["toy", "--out", "."], "is a directory"),
-        (["encoder.onnx"], "is truncated or is not a model file"),
+        (["encoder.onnx"], "is an ONNX file already, expected a model file (.pt)"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(
