@@ -100,7 +100,11 @@ def localize_video(
         note(f"interrupted after {len(located)} frames: what was located is {what}")
         _finish(ctx, localizer, video, facts, located, options, {**given, "odometry": _kept(given)}, as_json, poses)
         raise
-    _finish(ctx, localizer, video, facts, located, options, given, as_json, poses)
+    try:
+        _finish(ctx, localizer, video, facts, located, options, given, as_json, poses)
+    except KeyboardInterrupt:
+        note("interrupted while the trajectory was smoothed or printed: no file was written")
+        raise
 
 
 def _one_video(paths: Sequence[Path]) -> Path:
