@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": ("irploc.cli.runs:runs", "List trainings, and compare their settings and errors."),
     "localize": ("irploc.cli.localize:localize", "Where were these photos taken?"),
     "evaluate": ("irploc.cli.evaluate:evaluate", "Measure methods on a scene, or anyone's pose files."),
+    "relate": ("irploc.cli.relate:relate", "How do the cameras of two photos stand to each other?"),
     "learn": ("irploc.cli.learn:learn", "Unlabelled photos -> more mapping photos, a better index and regressors."),
     "track": ("irploc.cli.track:track", "Where was every frame of this video taken?"),
     "export": ("irploc.cli.export:export", "A model with its encoder as one ONNX file, to run without torch."),

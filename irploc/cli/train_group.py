@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "posenet": ("irploc.cli.train_absolute:posenet", "One linear layer on embeddings, or on a backbone."),
     "mapnet": ("irploc.cli.train_absolute:mapnet", "Four layers, trained on tuples of photos along walks."),
+    "menet": ("irploc.cli.train_menet:menet", "Relative poses of two photos, for 'irploc relate'."),
     "siamese": ("irploc.cli.train_siamese:siamese", "Absolute and relative poses on embeddings, trained together."),
     "siamese-image": ("irploc.cli.train_siamese_image:siamese_image", "The same on photos, with a network's feature maps."),
 }

@@ -1,6 +1,6 @@
 """Localization methods; importing this package registers all of them."""
 
-from irploc.estimators import absolute, fused, interpolation, mlp, robust, siamese, siamese_image, structure
+from irploc.estimators import absolute, fused, interpolation, menet, mlp, robust, siamese, siamese_image, structure
 from irploc.estimators.base import METHODS, Neighbours, PoseEstimates, PoseEstimator, Query
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "absolute",
     "fused",
     "interpolation",
+    "menet",
     "mlp",
     "robust",
     "siamese",

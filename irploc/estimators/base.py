@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from irploc.errors import BadInput
 from irploc.geometry.cameras import Camera
 from irploc.geometry.poses import Poses
 from irploc.images import Photo
@@ -159,6 +160,7 @@ class Method:
         made, making: what its file is called, and how one says that it is made.
         train_command: what makes the model file, as a user types it; ``{embeddings}`` stands for the embeddings file,
             ``{scene}`` for the place's name.
+        relative: it relates two photos and gives no pose in the place.
     """
 
     summary: str
@@ -169,6 +171,12 @@ class Method:
     members: tuple[str, ...] = ()
     made: str = "model"
     making: str = "train"
+    relative: bool = False
+
+
+def relative_only(name: str) -> BadInput:
+    """The error of asking a method for poses that relates photos to each other."""
+    return BadInput(f"method {name!r} is relative only, it gives no pose in the place: use 'irploc relate A.jpg B.jpg'")
 
 
 METHODS: Registry[Method] = Registry("method")

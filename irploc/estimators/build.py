@@ -12,7 +12,7 @@ import numpy as np
 
 from irploc.config import options_from_mapping, parse_spec
 from irploc.errors import BadInput, NotFound
-from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query
+from irploc.estimators.base import METHODS, Method, Neighbours, PoseEstimates, PoseEstimator, Query, relative_only
 from irploc.estimators.calibrated import Calibrated, Trust, calibrate
 from irploc.estimators.calibration import LEAST_PHOTOS, Calibration
 from irploc.estimators.robust import LEARNED, Robust, damaged
@@ -104,6 +104,8 @@ def build_estimator(spec: str, place: Place, model: Path | None = None) -> PoseE
     name, values = parse_spec(spec)
     method = METHODS.get(name)
     options: object = options_from_mapping(method.options, values, f"method {name!r}")
+    if method.relative:
+        raise relative_only(name)
     if not method.needs_model:
         if model is not None:
             raise BadInput(f"method {name!r} has no model: leave {model} out, or choose the method it was trained for")
@@ -178,7 +180,8 @@ def available_methods(place: Place) -> list[str]:
     A default k larger than the number of mapping photos is lowered to it, and the name says so (``bdi:k=12``).
     """
     closed = [fitting_spec(name, place) for name in methods_without_model()]
-    trained = [name for name, method in METHODS.items() if method.needs_model and place.model_path(name).is_file()]
+    models = [name for name, method in METHODS.items() if method.needs_model and not method.relative]
+    trained = [name for name in models if place.model_path(name).is_file()]
     combined = [name for name, method in METHODS.items() if place.trained(method.members)]
     return sorted(closed, key=_closed_order) + trained + combined
 
@@ -194,6 +197,8 @@ def check_specs(specs: list[str]) -> None:
     for spec in specs:
         name, values = parse_spec(spec)
         options_from_mapping(METHODS.get(name).options, values, f"method {name!r}")
+        if METHODS.get(name).relative:
+            raise relative_only(name)
     repeated = {spec for spec in specs if specs.count(spec) > 1}
     if repeated:
         raise BadInput(f"method {min(repeated)!r} is named twice")

@@ -97,14 +97,18 @@ class Photos:
             rows: (B,) numbers of photos.
             places: (B, 2) in [0, 1) as in ``cropped``; NaN, and None for all, takes the centre.
         """
+        shares = np.full((len(rows), 2), np.nan) if places is None else places
+        where = [None if np.isnan(down) else (down, right) for down, right in shares.tolist()]
+        return as_batch([cropped(pixels, self.crop, place) for pixels, place in zip(self.whole(rows), where, strict=True)])
+
+    def whole(self, rows: np.ndarray) -> list[torch.Tensor]:
+        """B photos (H, W, 3) uint8, scaled, on the device."""
         missing = sorted({int(row) for row in rows} - self._kept.keys())
         photos = self._kept
         if missing:
             again = scaled_together([self._paths[row] for row in missing], self._side)
             photos = photos | {row: pixels.to(self._device) for row, pixels in zip(missing, again, strict=True)}
-        shares = np.full((len(rows), 2), np.nan) if places is None else places
-        where = [None if np.isnan(down) else (down, right) for down, right in shares.tolist()]
-        return as_batch([cropped(photos[int(row)], self.crop, place) for row, place in zip(rows, where, strict=True)])
+        return [photos[int(row)] for row in rows]
 
     def _read(self, limit_bytes: int, progress: Progress) -> str:
         digests, broken, used = [], [], 0
