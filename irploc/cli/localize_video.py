@@ -76,7 +76,7 @@ def localize_video(
     from irploc.mapping.video import video_facts
     from irploc.tracking.trajectory import unsmoothed
 
-    video, options = _one_video(paths), _options(given, where["model"])
+    video, options = _one_video(paths), _options(given)
     facts = video_facts(video)
     for path in (poses, given["tum"]):
         if path is not None:
@@ -117,13 +117,11 @@ def _one_video(paths: Sequence[Path]) -> Path:
     return paths[0]
 
 
-def _options(given: Mapping[str, Any], model: Path | None) -> PoseGraphOptions:
+def _options(given: Mapping[str, Any]) -> PoseGraphOptions:
     """Raises BadInput for options that do not fit each other."""
     from irploc.errors import BadInput, NotFound
     from irploc.geometry.posegraph import PoseGraphOptions
 
-    if model is not None and model.suffix.lower() == ".onnx":
-        raise BadInput(f"{model} answers for photos; the frames of a video need the model that it was exported from")
     if given["every"] and given["fps"]:
         raise BadInput("give --every or --fps, not both")
     smoothing = [f"--{name}" for name in ("odometry", "window", "causal") if given[name] not in (None, False)]

@@ -155,7 +155,7 @@ def test_after_an_interruption_what_was_located_is_smoothed_and_written(
         (["walk.mp4", "--causal", "--odometry", "sfm"], "--odometry sfm looks at the whole video"),
         (["walk.mp4", "--odometry", "smf"], "no trajectory smf: give --odometry none, sfm, or a file"),
         (["walk.mp4", "--window", "1"], "window is 1, it must lie in [3, 10000]"),
-        (["walk.mp4", "--model", "small.onnx"], "answers for photos"),
+        (["walk.mp4", "--model", "small.onnx"], "an exported model takes photos"),
         (["gone.mp4"], "no video"),
         (["words.mp4"], "is not a video"),
         (["walk.mp4", "--poses", "photo.png/poses.txt"], "cannot write photo.png/poses.txt"),
