@@ -206,7 +206,7 @@ def _on_photos(job: _Job, scene_or_h5: str) -> None:
         recipe = replace(recipe, side=round(recipe.crop * 8 / 7))
     images = ImageOptions(job.option("backbone"), job.option("frozen"), job.option("random_weights"))
     check_sizes(recipe, recipe.batch_size * recipe.steps, images)
-    located_first_weights(images)
+    located = located_first_weights(images)
     workspace = workspace_of(job.ctx)
     with found_scene(workspace, scene_or_h5) as (mapped, place):
         scene, path = mapped.scene, job.path(workspace, place)
@@ -214,7 +214,12 @@ def _on_photos(job: _Job, scene_or_h5: str) -> None:
     start = "RANDOM features (it has learned nothing)" if images.random_weights else "ImageNet features"
     kind = "frozen" if images.frozen else "trainable"
     job.announce(f"{kind} {images.backbone} from {start}", int((scene.frames.splits == "train").sum()))
-    facts = {"mapping_fingerprint": scene.mapping_fingerprint, "ground_truth": scene.ground_truth, "units": scene.units}
+    facts = {
+        "mapping_fingerprint": scene.mapping_fingerprint,
+        "ground_truth": scene.ground_truth,
+        "units": scene.units,
+        "weights_sha256": "random" if located is None else located.sha256,
+    }
     with recorded_run(job.ctx, Training(place, job.method, path, recipe, facts, job.device.type)) as run:
         told = replace(options, report=_lines(job), record=run.entry)
         model = _to_the_end(
@@ -234,7 +239,7 @@ def _lines(job: _Job) -> Lines:
 
 def _to_the_end(train: Callable[[], AbsoluteModel], path: Path) -> AbsoluteModel:
     """The trained model; of one that diverged the last good state is kept beside the place where it would have been."""
-    from irploc.errors import BadInput
+    from irploc.errors import Diverged
     from irploc.training.absolute.model import save_absolute
     from irploc.training.absolute.train import DivergedModel
 
@@ -247,7 +252,7 @@ def _to_the_end(train: Callable[[], AbsoluteModel], path: Path) -> AbsoluteModel
             good = path.with_name(f"{path.stem}.last-good{path.suffix}")
             save_absolute(error.model, good)
             step = error.model.record["epochs"][-1]["step"]
-            raise BadInput(f"{error}; its state after {step} steps is kept in {good}") from None
+            raise Diverged(f"{error}; its state after {step} steps is kept in {good}") from None
 
 
 def _save(model: AbsoluteModel, path: Path, units: str) -> None:

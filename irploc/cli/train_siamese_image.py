@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 from irploc.cli.configuration import configured, given, recorded
-from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, pairs_file
+from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, found_scene, pairs_file
 from irploc.cli.recording import Training, recorded_run
 from irploc.cli.train_siamese import calibrated, summary
 from irploc.cli.training import Lines, interruption_told
@@ -100,7 +98,7 @@ def siamese_image(
     check_sizes(recipe, recipe.batch_size, images)
     torch_device = EncoderOptions(device=device).torch_device
     workspace, quiet = workspace_of(ctx), is_quiet(ctx)
-    with _found(workspace, scene_or_h5) as (mapped, place):
+    with found_scene(workspace, scene_or_h5) as (mapped, place):
         scene, path = mapped.scene, out or workspace.model(place, _METHOD)
         check_writable(path)
         weights = located_first_weights(images)  # that they are not there is said before pairs are selected
@@ -124,32 +122,6 @@ def siamese_image(
         for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
             left.unlink(missing_ok=True)
     click.echo(f"{path}: {_summary(model, scene.units)}")
-
-
-@contextmanager
-def _found(workspace: Workspace, scene_or_h5: str) -> Iterator[tuple[Mapped, str]]:
-    """The scene, and the name under which its models are kept; embeddings that do not fit a scene named are left alone."""
-    from irploc.errors import NotFound
-    from irploc.retrieval.origin import scene_of
-    from irploc.retrieval.store import EmbeddingStore
-
-    path = Path(scene_or_h5)
-    if path.suffix in (".h5", ".hdf5") or path.is_file():
-        with EmbeddingStore.open(path) as store:
-            found = scene_of(store)
-            if found is None:
-                where = store.header.scene_folder
-                raise NotFound(f"the scene of {path} is not at {where} any more: give the scene's folder instead")
-            yield Mapped(*found, store), workspace.place_of_embeddings(path, store.header.scene)
-        return
-    scene, folder = workspace.load_scene(scene_or_h5), workspace.scene_folder(scene_or_h5)
-    embedded = workspace.embeddings(scene.name)
-    if not embedded.is_file():
-        yield Mapped(scene, folder, None), scene.name
-        return
-    with EmbeddingStore.open(embedded) as store:
-        same = store.header.mapping_fingerprint == scene.mapping_fingerprint
-        yield Mapped(scene, folder, store if same else None), scene.name
 
 
 def _pairs_for(

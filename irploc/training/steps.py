@@ -11,12 +11,12 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import nn
 
-from irploc.errors import BadInput
+from irploc import errors
 from irploc.training.batches import seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
 from irploc.training.loop import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, DIVERGED, Record, TrainingOptions, numerics
@@ -25,7 +25,7 @@ _REPORTS = 50
 _EVERY_LOSS = 20  # steps between two looks at the loss: reading it waits for a GPU
 
 
-class Diverged(BadInput):
+class Diverged(errors.Diverged):
     """A loss that is not finite any more, or ran away.
 
     Attributes:
@@ -93,7 +93,8 @@ class Lesson(Protocol):
         ...
 
     def errors(self, network: nn.Module) -> dict[str, float]:
-        """Median ``position_m`` and ``rotation_deg`` on the watched photos; ``network`` is in evaluation mode."""
+        """Median ``position_m`` and ``rotation_deg`` on the watched photos, not finite where the network gives no poses;
+        ``network`` is in evaluation mode."""
         ...
 
 
@@ -181,13 +182,15 @@ class _Run:
         value = float(loss.detach())
         if self._done == 0:
             self._first_loss = max(abs(value), 1e-3)
-        if math.isfinite(value) and abs(value) <= DIVERGED * self._first_loss:
-            return
+        if not math.isfinite(value) or abs(value) > DIVERGED * self._first_loss:
+            self._give_up(f"the loss is {value:.3g}")
+
+    def _give_up(self, why: str) -> NoReturn:
         if self._options.checkpoint is not None:
             self._options.checkpoint.unlink(missing_ok=True)
         rate = self._how.learning_rate
         raise Diverged(
-            f"the training diverged: the loss is {value:.3g} in step {self._done} with a learning rate of {rate:g}; "
+            f"the training diverged: {why} in step {self._done} with a learning rate of {rate:g}; "
             f"try --learning-rate {rate / 10:g}",
             self._good,
         )
@@ -203,6 +206,8 @@ class _Run:
         words = f"loss {mean:.4f}"
         if self._lesson.watched:
             errors = self._lesson.errors(self._result.eval())
+            if not all(map(math.isfinite, errors.values())):
+                self._give_up("the network gives no poses any more")
             entry |= {"split": self._lesson.watched, **errors}
             shown = f"{errors['position_m']:.3f} m {errors['rotation_deg']:.2f} deg"
             self._options.progress.note(f"{self._lesson.watched} {shown}")

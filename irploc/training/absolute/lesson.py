@@ -110,8 +110,10 @@ class AbsoluteLesson:
         features = self._watched.features
         if features is None:
             features = self._source.plain(self._watched.rows)
-        found = self._code.decode(network["head"](features.float()).double().cpu().numpy())
-        position_m, rotation_deg = pose_errors(found, self._watched.poses)
+        vectors = network["head"](features.float()).double().cpu().numpy()
+        if not np.isfinite(vectors).all():
+            return {"position_m": np.inf, "rotation_deg": np.inf}
+        position_m, rotation_deg = pose_errors(self._code.decode(vectors), self._watched.poses)
         return {"position_m": float(np.median(position_m)), "rotation_deg": float(np.median(rotation_deg))}
 
     def _drawn(

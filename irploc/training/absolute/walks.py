@@ -9,7 +9,7 @@ class Walks:
     """N photos in the order in which they were taken, walk by walk.
 
     A tuple is ``steps`` photos of one walk, ``skip`` photos apart. A walk too short for that skip takes the largest one that
-    fits; one with fewer photos than steps repeats its last.
+    fits; one with fewer photos than steps repeats its first.
 
     Args:
         sequences: (N,) the walk of each photo.
