@@ -10,7 +10,7 @@ import numpy as np
 
 from irploc.errors import BadInput, Mismatch
 from irploc.estimators.base import Query
-from irploc.estimators.interpolation import Bdi
+from irploc.estimators.robust import Robust
 from irploc.geometry.poses import Poses
 from irploc.mapping.align_estimate import FitOptions, fit_robust
 from irploc.retrieval.index import PlaceIndex
@@ -18,7 +18,6 @@ from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
 from irploc.training.absolute.data import Unlabelled
 
 _SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension")
-_NEIGHBOURS = 25
 _TOLERANCE = 0.15  # of the place's extent: how far an interpolated position may be off, and still tell the scale
 
 
@@ -90,7 +89,7 @@ def _scaled(other: EmbeddingStore, store: EmbeddingStore, index: PlaceIndex) -> 
     if same and other.header.units in ("metres", NOT_RECORDED):
         return poses, 1.0
     queries = Query(other.vectors(np.arange(len(poses))))
-    found = Bdi(index, min(_NEIGHBOURS, len(index.frames))).estimate(queries).poses.centers_m
+    found = Robust(index).estimate(queries).poses.centers_m
     extent = float(np.linalg.norm(np.ptp(index.frames.poses.centers_m, axis=0)))
     try:
         fit = fit_robust(list(other.frames.names), poses.centers_m, found, FitOptions(_TOLERANCE * extent), "photos")

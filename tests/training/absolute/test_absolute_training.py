@@ -169,7 +169,7 @@ def unlabelled(data: TrainingSet, turn_deg: float) -> Unlabelled:
     """All photos of a set, without labels, in another world's frame."""
     half = np.radians(turn_deg) / 2
     world = np.array([np.cos(half), 0.0, np.sin(half), 0.0])
-    centers = rotations.rotate(world, data.poses.centers_m) + [7.0, -3.0, 1.0]
+    centers = rotations.rotate(world, data.poses.centers_m) + np.array([7.0, -3.0, 1.0])
     turned = Poses(centers, rotations.multiply(world, data.poses.world_from_cam_wxyz))
     return Unlabelled(data.embeddings, turned, data.sequences, data.indices, "walk")
 
