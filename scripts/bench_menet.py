@@ -45,10 +45,10 @@ FEATURES, RATIO, LEAST = 2000, 0.8, 8
 
 @dataclass(frozen=True)
 class Line:
-    """What a method says of P pairs; NaN rows where nothing, and seconds a pair."""
+    """What a method says of P pairs; NaN rows where nothing, and seconds a pair where that was measured."""
 
     motions: Poses
-    seconds: float
+    seconds: float | None
     distances: bool = True
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         "no motion": Line(repeated(np.zeros(3), np.array([1.0, 0, 0, 0]), len(pairs)), 0.0),
         "mean motion": Line(mean_motion(scene, given.apart, len(pairs)), 0.0),
         "menet": Line(answers.motions, seconds),
-        "menet, one order": Line(answers.one_way, seconds / 2),
+        "menet, one order": Line(answers.one_way, None),
         "robust": by_poses(home, given.scene, frames, pairs),
         "two views": by_two_views(scene, frames, pairs),
     }
@@ -179,9 +179,8 @@ def told(name: str, line: Line, true: Poses) -> str:
     direction = directions_deg(line.motions.centers_m[moved], true.centers_m[moved])
     position = f"{np.median(metres):7.3f}" if line.distances else f"{'-':>7}"
     shown = f"{np.median(direction):14.1f}" if np.isfinite(direction).all() and len(direction) else f"{'-':>14}"
-    return (
-        f"{name:18} {position} {np.median(degrees):7.2f} {shown} {line.motions.valid.mean():9.0%} {1e3 * line.seconds:10.1f}"
-    )
+    cost = f"{'-':>10}" if line.seconds is None else f"{1e3 * line.seconds:10.1f}"
+    return f"{name:18} {position} {np.median(degrees):7.2f} {shown} {line.motions.valid.mean():9.0%} {cost}"
 
 
 def directions_deg(found: np.ndarray, true: np.ndarray) -> np.ndarray:
