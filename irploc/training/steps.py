@@ -212,7 +212,6 @@ class _Run:
             shown = f"{errors['position_m']:.3f} m {errors['rotation_deg']:.2f} deg"
             self._options.progress.note(f"{self._lesson.watched} {shown}")
             words += f"; {self._lesson.watched} photos, median {shown}"
-        entry["seconds"] = self._spent
         self._record.epochs.append(entry)
         self._options.record(entry)
         self._options.report(f"epoch {epoch}/{self._how.steps // self._how.steps_per_epoch}: {words}")

@@ -164,6 +164,7 @@ def test_k_beyond_the_number_of_photos_says_so(index: PlaceIndex) -> None:
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_model and not method.relative])
 def test_a_method_without_its_model_says_how_to_train_it(index: PlaceIndex, name: str) -> None:
     commands = {
+        **{method: f"train {method} tiny.h5" for method in ("posenet", "mapnet")},
         "siamese": "train siamese tiny.h5",
         "siamese-image": "train siamese-image tiny.h5",
         "structure": "make it with 'irploc triangulate tiny'",

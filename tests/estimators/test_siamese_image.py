@@ -176,7 +176,7 @@ def test_files_that_are_not_such_models_are_refused_in_one_line(place: Place, mo
     path = tmp_path / "model.pt"
     without = {name: value for name, value in model.extra.items() if name != "trunk.conv1.weight"}
     wrong = {
-        "is damaged: 'backbone'": replace(model, extra={}),
+        "is damaged: 'names'": replace(model, extra={}),
         "is damaged: .*state_dict": replace(model, extra=without),
         "is damaged: it has .* features of 8 photos": damaged(model, mapping_features=torch.zeros(3, 512)),
         "is a model of the method siamese, not siamese-image": replace(model, method="siamese"),

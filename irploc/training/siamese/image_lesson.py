@@ -22,7 +22,7 @@ from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
 from irploc.training.siamese.image_model import METHOD, extra_of
 from irploc.training.siamese.lesson import CorrelatedPairs, described
-from irploc.training.siamese.loop import Lesson, Watched, train_siamese
+from irploc.training.siamese.loop import Material, Watched, train_siamese
 from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.recipes import SiameseRecipe
 
@@ -57,9 +57,9 @@ def train_on_images(
     found = look(seen, images, recipe, [scene.mapping_fingerprint, pairs.fingerprint], options, stages)
     source = found.source
     code = PoseCode.fit(mapping.poses, recipe.relation) if recipe.standardize else PoseCode(recipe.relation)
-    lesson = Lesson(source, mapping.poses, draws, code, watched=_watched(seen, source, images))
+    material = Material(source, mapping.poses, draws, code, watched=_watched(seen, source, images))
     with stages("training", recipe.total_steps(len(mapping)), "steps") as bar, repeatable():
-        network, record = train_siamese(lesson, recipe, replace(options, progress=bar))
+        network, record = train_siamese(material, recipe, replace(options, progress=bar))
     with stages("features", len(mapping), "images") as bar:
         features = plain_features(source, len(mapping), bar)
     return SiameseModel(

@@ -14,7 +14,7 @@ from irploc.training.features import StoredFeatures
 from irploc.training.loop import TrainingOptions
 from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
-from irploc.training.siamese.loop import Lesson, Watched, train_siamese
+from irploc.training.siamese.loop import Material, Watched, train_siamese
 from irploc.training.siamese.model import SiameseModel
 from irploc.training.siamese.recipes import SiameseRecipe
 from irploc.training.teacher import ridge_map
@@ -66,8 +66,8 @@ def train_on_embeddings(
     if recipe.lane:
         codes = torch.from_numpy(code.encode(data.poses)).float().to(options.device)
         linear = ridge_map(source.embeddings.float(), codes, recipe.ridge, partial_jitter=True)
-    lesson = Lesson(source, data.poses, draws, code, linear, _watched(data, source))
-    network, record = train_siamese(lesson, recipe, options)
+    material = Material(source, data.poses, draws, code, linear, _watched(data, source))
+    network, record = train_siamese(material, recipe, options)
     input_map = source.input_map
     if input_map is not None:
         input_map = type(input_map)(input_map.mean.cpu(), input_map.basis.cpu())

@@ -76,9 +76,13 @@ class SiameseRecipe:
         """s_x and s_q at the start (paper section 3.2: 0 and -3)."""
         return (0.0, 0.0) if self.standardize else (0.0, -3.0)
 
+    def steps_per_epoch(self, photos: int) -> int:
+        """Steps in which as many photos i are drawn as there are, some twice, some not at all."""
+        return -(-photos // self.batch_size)
+
     def total_steps(self, photos: int) -> int:
-        """Steps of the whole training; in an epoch as many photos i are drawn as there are, some twice, some not at all."""
-        a_pass = -(-photos // self.batch_size)
+        """Of the whole training, whole epochs."""
+        a_pass = self.steps_per_epoch(photos)
         return max(self.epochs, -(-self.minimum_steps // a_pass)) * a_pass
 
 

@@ -152,7 +152,7 @@ def test_entries_are_recorded_as_they_are_measured(toy: Toy) -> None:
     options = TrainingOptions(1, record=lambda entry: entries.append(dict(entry)))
     model = train_on_embeddings(toy(), "posenet", short("posenet"), options)
     assert entries == model.record["epochs"]
-    assert entries[-1].keys() == {"epoch", "step", "loss", "split", "position_m", "rotation_deg", "seconds"}
+    assert entries[-1].keys() == {"epoch", "step", "loss", "split", "position_m", "rotation_deg"}
 
 
 def test_tuples_want_walks(toy: Toy) -> None:

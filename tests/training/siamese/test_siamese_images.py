@@ -217,7 +217,7 @@ def test_an_interrupted_training_goes_on_to_the_same_model(scene: Scene, images:
         trained(scene, images, TrainingOptions(1, checkpoint=path), interrupted_in("training", 1), epochs=2)
     lines: list[str] = []
     rest = trained(scene, images, TrainingOptions(1, checkpoint=path, report=lines.append), epochs=2)
-    assert lines[0] == "going on with the unfinished training at step 1 of 2"
+    assert lines[0] == "continuing from step 1 of 2"
     assert equal(whole, rest)
     assert rest.record["epochs"][-1] == whole.record["epochs"][-1]
 
@@ -327,7 +327,7 @@ def test_without_photos_to_watch_the_loss_alone_is_shown(scene: Scene) -> None:
     lines: list[str] = []
     model = trained(first_photos(scene, 8, 0), FROZEN, TrainingOptions(report=lines.append))
     assert model.record["monitor"] == ""
-    assert lines[-1].startswith("step 1 of 1: loss ")
+    assert lines[-1].startswith("epoch 1/1: loss ")
     assert "photos" not in lines[-1]
 
 
