@@ -32,7 +32,7 @@ from irploc.training.loop import TrainingOptions
 if TYPE_CHECKING:
     from irploc.estimators.build import Place
 
-HELD_OUT_STEPS = 300  # of a model that learns what the errors are; not more than the model itself had
+HELD_OUT_STEPS = 200  # of a model that learns what the errors are; not more than the model itself had
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceI
             prefix = f"{number}/"
             sequences = np.array([prefix + str(name) for name in other.frames.sequences])
             versions = other.all_versions(np.arange(len(other.frames)))
+            alone = other.frames.splits != "train"  # these were not jittered: every draw is the plain photo
+            versions[alone] = versions[alone, :1]
         parts.append(Unlabelled(versions, part, sequences, other.frames.indices, other.header.scene))
         walks.append(Walk(other.header.scene, len(part), scale))
     versions = min(part.embeddings.shape[1] for part in parts)
