@@ -60,7 +60,7 @@ def test_a_scene_becomes_a_model_that_localizes_and_is_evaluated(home: Path, met
     path = home / f"models/toy.{method}.pt"
     assert made.stdout.startswith(f"{path}: trained in ")
     assert "test photos, median" in made.stdout
-    assert f"{method} on tiny, recipe fast, norm loss with learned weights" in made.stderr
+    assert f"{method} on tiny, recipe fast, smooth-l1 loss with learned weights" in made.stderr
     assert ("tuples of 3 photos 10 apart" in made.stderr) == (method == "mapnet")
     assert sorted(entry.name for entry in path.parent.glob(f"toy.{method}*")) == [path.name, f"toy.{method}.toml"]
     model = load_absolute(path, method)

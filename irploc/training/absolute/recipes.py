@@ -95,27 +95,13 @@ class AbsoluteRecipe:
 
 
 _FAST = AbsoluteRecipe(  # chosen on held-out stretches of the kitchen's mapping photos
-    "fast",
-    loss="norm",
-    weighting="learned",
-    standardize=True,
-    components=400,
-    noise=0.2,
-    blend=1.0,
-    batch_size=32,
-    epochs=40,
-    minimum_steps=640,
-    learning_rate=2e-3,
-    weight_decay=0.01,
-    warmup=0.05,
-    cosine=True,
-    averaging=0.98,
+    "fast", loss="smooth-l1", weighting="learned", standardize=True, noise=0.2, averaging=0.98
 )
 _REPORT = AbsoluteRecipe("report")  # its optimiser, rate, epochs and batch are not printed
 _STEPS, _SKIP = 3, 10  # MapNet's; the report prints neither
 RECIPES = {
     ("posenet", "fast"): replace(_FAST, batch_size=64, epochs=100, minimum_steps=800, learning_rate=1e-2),
-    ("mapnet", "fast"): replace(_FAST, steps=_STEPS, skip=_SKIP),
+    ("mapnet", "fast"): replace(_FAST, epochs=40, minimum_steps=640, steps=_STEPS, skip=_SKIP),
     ("posenet", "report"): _REPORT,
     ("mapnet", "report"): replace(_REPORT, weighting="learned", gamma=-3.0, steps=_STEPS, skip=_SKIP),
 }
