@@ -84,7 +84,7 @@ def _check_two(wanted: Wanted) -> None:
     from irploc.errors import BadInput
 
     if len(wanted.names) < 2:
-        raise BadInput(f"mapping photos in {wanted.scene}: {len(wanted.names)}; a Siamese network needs at least two")
+        raise BadInput(f"mapping photos in {wanted.scene}: {len(wanted.names)}; pairs need at least two")
 
 
 def _loaded(path: Path, wanted: Wanted) -> tuple[PairMatrix, str]:

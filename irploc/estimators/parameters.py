@@ -11,6 +11,7 @@ from irploc.encoders.backbones import BACKBONES, Backbone
 from irploc.errors import BadInput
 from irploc.training.absolute.heads import ParameterCounts, head_parameters, parameters_on
 from irploc.training.absolute.recipes import METHODS as ABSOLUTE
+from irploc.training.menet.network import menet_parameters
 from irploc.training.models import MLP, IRPNet, parameter_count
 from irploc.training.siamese.network import SiameseNetwork
 from irploc.training.siamese.recipes import siamese_recipe
@@ -19,7 +20,7 @@ from irploc.training.siamese.recipes import siamese_recipe
 def parameters_of_methods(backbone: str) -> dict[str, ParameterCounts]:
     """By method, of those that have a network: on a backbone that is frozen and counted without its classifier.
 
-    ``irpnet``, ``mlp`` and the Siamese ones are counted as their papers have them.
+    ``irpnet``, ``mlp`` and the Siamese ones are counted as their papers have them; ``menet`` has no backbone, and trains all.
 
     Raises:
         BadInput: an unknown backbone.
@@ -28,7 +29,8 @@ def parameters_of_methods(backbone: str) -> dict[str, ParameterCounts]:
         raise BadInput(f"unknown backbone {backbone!r}, choose one of {', '.join(BACKBONES)}")
     network = BACKBONES[backbone]
     counts = {method: parameters_on(network, head_parameters(method, network.dimension)) for method in ABSOLUTE}
-    return counts | {method: parameters_on(network, _count(make, network)) for method, make in _OTHERS.items()}
+    counts |= {method: parameters_on(network, _count(make, network)) for method, make in _OTHERS.items()}
+    return counts | {"menet": ParameterCounts(menet_parameters(), menet_parameters())}
 
 
 def _count(make: Callable[[int], nn.Module], network: Backbone) -> int:

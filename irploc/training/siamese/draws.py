@@ -28,7 +28,7 @@ class PairDraws:
 
     def __init__(self, poses: Poses, pairs: np.ndarray, angle_deg: float, recipe: SiameseRecipe) -> None:
         if len(poses) < 2:
-            raise BadInput(f"mapping photos to train on: {len(poses)}; a Siamese network needs at least two")
+            raise BadInput(f"mapping photos to train on: {len(poses)}; pairs need at least two")
         self._poses, self._angle, self._recipe = poses, angle_deg, recipe
         self._starts, self._partners = _grouped(np.concatenate([pairs, pairs[:, ::-1]]), len(poses))
         self._counts = np.diff(self._starts)
