@@ -89,19 +89,24 @@ def test_confidence_is_learned_unless_it_is_left_out(home: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["--frozen", "--trainable"])
-def test_a_backbone_looks_at_the_photos(home: Path, tmp_path: Path, kind: str) -> None:
-    out = tmp_path / "photos.pt"
-    made = run(home, "train", "posenet", "toy", *ON_PHOTOS, kind, "--out", str(out))
+def test_a_backbone_looks_at_the_photos(home: Path, kind: str) -> None:
+    made = run(home, "train", "posenet", "toy", *ON_PHOTOS, kind)
     assert made.exit_code == 0, made.output
     assert f"{kind[2:]} resnet18 from RANDOM features (it has learned nothing)" in made.stderr
-    model = load_absolute(out)
+    path = home / "models/toy.posenet.pt"
+    model = load_absolute(path)
     assert (model.recipe.side, model.recipe.crop, model.identity["encoder"]) == (73, 64, "resnet18")
-    photo = Scene.load(home / "scenes/toy").frames.images[0]
-    answer = run(home, "localize", str(photo), "--scene", "toy", "--model", str(out), "--json")
+    test = Scene.load(home / "scenes/toy").frames.of_split("test")
+    answer = run(home, "localize", *map(str, test.images), "--scene", "toy", "--method", "posenet", "--json")
     assert answer.exit_code == 0, answer.output
-    evaluated = run(home, "evaluate", "toy", "--methods", "nearest", "--json", str(home / "scores.json"))
-    assert evaluated.exit_code == 0
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["photos.pt", "photos.toml"]
+    centers = np.array([json.loads(line)["center_m"] for line in answer.stdout.splitlines()])
+    evaluated = run(home, "evaluate", "toy", "--methods", "posenet", "--json", str(home / "scores.json"))
+    assert evaluated.exit_code == 0, evaluated.output
+    result = json.loads((home / "scores.json").read_text())["results"]["posenet"]
+    errors = np.linalg.norm(centers - test.poses.centers_m, axis=1)
+    assert result["median_position_m"] == pytest.approx(np.median(errors), rel=1e-3)
+    left = [entry.name for entry in path.parent.iterdir() if entry.name.startswith((".toy.posenet", "toy.posenet"))]
+    assert sorted(left) == ["toy.posenet.pt", "toy.posenet.toml"]
 
 
 def test_walks_without_labels_are_trained_on_and_their_scale_is_found(home: Path, tmp_path: Path) -> None:
