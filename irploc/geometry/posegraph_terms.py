@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from irploc.geometry.poses import Poses
+from irploc.geometry.relative import relative_poses
 from irploc.geometry.rotations import conjugate, matrix_from_quaternion, multiply
 from irploc.geometry.tangent import inverse_right_jacobian, right_jacobian, rotation_of_vector, rotation_vector, skew
 
@@ -85,14 +86,7 @@ class Steadiness:
 
 def motions_between(poses: Poses) -> Poses:
     """N - 1 poses ``this_from_next`` of consecutive cameras; NaN beside a missing one."""
-    known = poses.valid[:-1] & poses.valid[1:]
-    rows = np.flatnonzero(known)
-    found = Poses.missing(len(known))
-    inverse = conjugate(poses.world_from_cam_wxyz[rows])
-    moved = poses.centers_m[rows + 1] - poses.centers_m[rows]
-    found.centers_m[rows] = np.einsum("nij,nj->ni", matrix_from_quaternion(inverse), moved)
-    found.world_from_cam_wxyz[rows] = multiply(inverse, poses.world_from_cam_wxyz[rows + 1])
-    return found
+    return relative_poses(poses[:-1], poses[1:])
 
 
 class State(NamedTuple):
