@@ -13,7 +13,7 @@ from irploc.cli.common import FILE, SEED, is_quiet, note, store_path, workspace_
 from irploc.cli.configuration import configured, fields_of_file, given, recorded
 from irploc.cli.correlated import found_scene
 from irploc.cli.recording import Training, recorded_run, unit_name
-from irploc.cli.training import Lines, interruption_told
+from irploc.cli.training import Lines, interruption_told, trained_or_kept
 
 if TYPE_CHECKING:
     import torch
@@ -145,12 +145,22 @@ class _Job:
 def _train(ctx: click.Context, method: str, scene_or_h5: str) -> None:
     from irploc.encoders.base import EncoderOptions
     from irploc.errors import BadInput
-    from irploc.training.absolute.recipes import absolute_recipe, completed
+    from irploc.training.absolute.recipes import absolute_recipe
+    from irploc.training.poseloss import completed
 
     name = ctx.params["recipe_name"] or fields_of_file(ctx).get("name", "fast")
     typed = given(ctx, *(option for option in _RECIPE if option in ctx.params))
-    recipe = configured(ctx, absolute_recipe(method, name), **completed(typed))
-    job = _Job(ctx, method, recipe, EncoderOptions(device=ctx.params["device"]).torch_device)
+    base = absolute_recipe(method, name, trainable=not ctx.params["frozen"])
+    job = _Job(
+        ctx, method, configured(ctx, base, **completed(typed)), EncoderOptions(device=ctx.params["device"]).torch_device
+    )
+    if "unlabelled_weight" in typed and not job.option("unlabelled"):
+        raise BadInput("--unlabelled-weight is of unlabelled walks: name one with --unlabelled")
+    of_tuples = [option for option in ("skip", "relative", "relation") if option in typed]
+    if of_tuples and job.recipe.steps < 2:
+        raise BadInput(f"--{of_tuples[0]} is about tuples of photos, and --steps 1 makes none: leave it out")
+    if job.option("unlabelled") and job.recipe.steps < 2:
+        raise BadInput("--unlabelled walks say how the camera moved between photos: tuples need at least 2 --steps")
     if job.option("backbone"):
         if job.option("unlabelled"):
             raise BadInput("--unlabelled walks are embeddings: leave --backbone out")
@@ -166,6 +176,7 @@ def _on_embeddings(job: _Job, scene_or_h5: str) -> None:
     from irploc.progress import progress
     from irploc.retrieval.index import build_index
     from irploc.retrieval.store import EmbeddingStore
+    from irploc.training.absolute.model import save_absolute
     from irploc.training.absolute.train import train_on_embeddings
     from irploc.training.dataset import TrainingSet
 
@@ -180,11 +191,13 @@ def _on_embeddings(job: _Job, scene_or_h5: str) -> None:
     job.announce(header.encoder, len(data), "" if walks is None else f" and {len(walks)} of unlabelled walks")
     facts = {**data.identity, "embeddings": data.fingerprint, "units": unit_name(header.units)}
     if walks is not None:
-        facts["unlabelled"] = walks.fingerprint
+        facts |= {"unlabelled": walks.fingerprint, "unlabelled_tested": walks.tested}
     with recorded_run(job.ctx, Training(place, job.method, path, job.recipe, facts, job.device.type)) as run:
         with progress("training", job.recipe.total_steps(len(data)), "steps", job.quiet) as bar:
             told = replace(options, progress=bar, report=_lines(job), record=run.entry)
-            model = _to_the_end(lambda: train_on_embeddings(data, job.method, job.recipe, told, walks), path)
+            model = trained_or_kept(
+                lambda: train_on_embeddings(data, job.method, job.recipe, told, walks), save_absolute, path
+            )
         steps = calibration_steps(model, data) if index is not None else 0
         if index is not None and not steps:
             note(f"{len(data)} mapping photos are too few to calibrate confidence: it will be unknown")
@@ -197,6 +210,7 @@ def _on_embeddings(job: _Job, scene_or_h5: str) -> None:
 
 def _on_photos(job: _Job, scene_or_h5: str) -> None:
     from irploc.progress import progress
+    from irploc.training.absolute.model import save_absolute
     from irploc.training.absolute.train import train_on_photos
     from irploc.training.backbone import ImageOptions, located_first_weights
     from irploc.training.photographed import check_sizes
@@ -222,10 +236,11 @@ def _on_photos(job: _Job, scene_or_h5: str) -> None:
     }
     with recorded_run(job.ctx, Training(place, job.method, path, recipe, facts, job.device.type)) as run:
         told = replace(options, report=_lines(job), record=run.entry)
-        model = _to_the_end(
+        model = trained_or_kept(
             lambda: train_on_photos(
                 scene, job.method, recipe, images, told, lambda title, total, unit: progress(title, total, unit, job.quiet)
             ),
+            save_absolute,
             path,
         )
         _save(model, path, scene.units)
@@ -235,24 +250,6 @@ def _lines(job: _Job) -> Lines:
     import sys
 
     return Lines(job.quiet, sys.stderr.isatty())
-
-
-def _to_the_end(train: Callable[[], AbsoluteModel], path: Path) -> AbsoluteModel:
-    """The trained model; of one that diverged the last good state is kept beside the place where it would have been."""
-    from irploc.errors import Diverged
-    from irploc.training.absolute.model import save_absolute
-    from irploc.training.absolute.train import DivergedModel
-
-    with interruption_told():
-        try:
-            return train()
-        except DivergedModel as error:
-            if error.model is None:
-                raise
-            good = path.with_name(f"{path.stem}.last-good{path.suffix}")
-            save_absolute(error.model, good)
-            step = error.model.record["epochs"][-1]["step"]
-            raise Diverged(f"{error}; its state after {step} steps is kept in {good}") from None
 
 
 def _save(model: AbsoluteModel, path: Path, units: str) -> None:
@@ -281,5 +278,6 @@ def _unlabelled(job: _Job, store: EmbeddingStore) -> Unlabelled | None:
     walks, found = unlabelled_walks([store_path(job.ctx, name) for name in names], store, build_index(store))
     for walk in found:
         scaled = "" if walk.scale == 1.0 else f", scaled by {walk.scale:.4g}"
-        note(f"{walk.name}: {walk.photos} photos without labels{scaled}")
+        tested = f"; {walk.tested} of them are test or validation photos of this place" if walk.tested else ""
+        note(f"{walk.name}: {walk.photos} photos without labels{scaled}{tested}")
     return walks

@@ -11,7 +11,7 @@ from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 from irploc.cli.configuration import configured, fields_of_file, given, recorded
 from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, found_scene, pairs_file
 from irploc.cli.recording import Training, recorded_run, unit_name
-from irploc.cli.training import Lines, interruption_told
+from irploc.cli.training import Lines, trained_or_kept
 
 if TYPE_CHECKING:
     from irploc.scene import Scene
@@ -72,7 +72,8 @@ def menet(ctx: click.Context, scene_or_h5: str, pairs: Path | None, seed: int, d
     from irploc.training.checkpoint import checkpoint_path
     from irploc.training.loop import TrainingOptions
     from irploc.training.menet.model import save_menet
-    from irploc.training.menet.recipes import completed, menet_recipe
+    from irploc.training.menet.recipes import menet_recipe
+    from irploc.training.poseloss import completed
 
     name = values["recipe_name"] or fields_of_file(ctx).get("name", "fast")
     recipe = configured(ctx, menet_recipe(name), **completed(given(ctx, *_RECIPE)))
@@ -123,26 +124,19 @@ def _settings(scene: Scene, pairs: CorrelatedPairs, recipe: MeNetRecipe, device:
 def _trained(
     scene: Scene, pairs: CorrelatedPairs, recipe: MeNetRecipe, options: TrainingOptions, path: Path, quiet: bool
 ) -> MeNetModel:
-    """The trained model; of one that diverged the last good state is kept beside the place where it would have been."""
     import sys
     from dataclasses import replace
 
-    from irploc.errors import BadInput
     from irploc.progress import progress
     from irploc.training.menet.model import save_menet
-    from irploc.training.menet.train import DivergedModel, train_menet
+    from irploc.training.menet.train import train_menet
 
     told = replace(options, report=Lines(quiet, sys.stderr.isatty()))
-    with interruption_told():
-        try:
-            return train_menet(scene, pairs, recipe, told, lambda title, total, unit: progress(title, total, unit, quiet))
-        except DivergedModel as error:
-            if error.model is None:
-                raise
-            good = path.with_name(f"{path.stem}.last-good{path.suffix}")
-            save_menet(error.model, good)
-            step = error.model.record["epochs"][-1]["step"]
-            raise BadInput(f"{error}; its state after {step} steps is kept in {good}") from None
+    return trained_or_kept(
+        lambda: train_menet(scene, pairs, recipe, told, lambda title, total, unit: progress(title, total, unit, quiet)),
+        save_menet,
+        path,
+    )
 
 
 def _summary(model: MeNetModel) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
 from irploc.cli.common import note
+
+Model = TypeVar("Model")
 
 
 @contextmanager
@@ -16,6 +20,23 @@ def interruption_told(kept: str = "") -> Iterator[None]:
     except KeyboardInterrupt:
         note("interrupted; run the same command again to go on" + (f": {kept}" if kept else ""))
         raise
+
+
+def trained_or_kept(train: Callable[[], Model], save: Callable[[Model, Path], None], path: Path) -> Model:
+    """What ``train`` gives; of a training that diverged the last good state is kept beside the place where the model would
+    have been."""
+    from irploc.errors import Diverged
+    from irploc.training.steps import DivergedModel
+
+    with interruption_told():
+        try:
+            return train()
+        except DivergedModel as error:
+            if not error.step:
+                raise Diverged(f"{error}; it was never better than its start") from None
+            good = path.with_name(f"{path.stem}.last-good{path.suffix}")
+            save(error.model, good)
+            raise Diverged(f"{error}; its state after {error.step} steps is kept in {good}") from None
 
 
 class Lines:

@@ -20,7 +20,7 @@ from irploc.training.siamese.recipes import siamese_recipe
 def parameters_of_methods(backbone: str) -> dict[str, ParameterCounts]:
     """By method, of those that have a network: on a backbone that is frozen and counted without its classifier.
 
-    ``irpnet``, ``mlp`` and the Siamese ones are counted as their papers have them; ``menet`` has no backbone, and trains all.
+    ``irpnet``, ``mlp`` and the Siamese ones are counted as their papers have them; ``menet`` has no backbone.
 
     Raises:
         BadInput: an unknown backbone.

@@ -29,11 +29,13 @@ class Walk:
         name: of its scene.
         photos: how many.
         scale: what its positions were multiplied with; 1 where it is in the place's units.
+        tested: how many of them are test or validation photos of the place, whose figures then say less about new photos.
     """
 
     name: str
     photos: int
     scale: float
+    tested: int = 0
 
 
 def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceIndex) -> tuple[Unlabelled, list[Walk]]:
@@ -60,8 +62,9 @@ def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceI
             versions = other.all_versions(np.arange(len(other.frames)))
             alone = other.frames.splits != "train"  # these were not jittered: every draw is the plain photo
             versions[alone] = versions[alone, :1]
+            tested = len(_held_back(store) & {path.resolve() for path in other.frames.images})
         parts.append(Unlabelled(versions, part, sequences, other.frames.indices, other.header.scene))
-        walks.append(Walk(other.header.scene, len(part), scale))
+        walks.append(Walk(other.header.scene, len(part), scale, tested))
     versions = min(part.embeddings.shape[1] for part in parts)
     together = Unlabelled(
         np.concatenate([part.embeddings[:, :versions] for part in parts]),
@@ -69,8 +72,15 @@ def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceI
         np.concatenate([part.sequences for part in parts]),
         np.concatenate([part.indices for part in parts]),
         ", ".join(part.name for part in parts),
+        sum(walk.tested for walk in walks),
     )
     return together, walks
+
+
+def _held_back(store: EmbeddingStore) -> set[Path]:
+    """The photos of a place that do not map."""
+    frames = store.frames
+    return {path.resolve() for path in frames[frames.splits != "train"].images}
 
 
 def _check_comparable(other: EmbeddingStore, store: EmbeddingStore) -> None:

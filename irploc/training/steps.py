@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
 from torch import nn
@@ -19,22 +19,64 @@ from torch import nn
 from irploc import errors
 from irploc.training.batches import seeded
 from irploc.training.checkpoint import load_checkpoint, save_checkpoint
-from irploc.training.loop import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, DIVERGED, Record, TrainingOptions, numerics
+from irploc.training.interrupts import held_interrupts
+from irploc.training.loop import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, Record, TrainingOptions, numerics
 
 _REPORTS = 50
 _EVERY_LOSS = 20  # steps between two looks at the loss: reading it waits for a GPU
+_RAN_AWAY, _GOT_WORSE = 1e3, 10.0  # times the distance of the first step: at any time, and in the end
+
+
+class StepLoss(NamedTuple):
+    """What a step makes small.
+
+    Attributes:
+        loss: a scalar.
+        distance: how far the outputs are from the truth, unweighted and detached; learned weights hide it from the loss.
+    """
+
+    loss: torch.Tensor
+    distance: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Good:
+    """A state that was followed by steps which were, in the mean, no farther from the truth than the first one.
+
+    Attributes:
+        step: after how many steps.
+        network: in evaluation mode.
+        record: of the training up to there.
+    """
+
+    step: int
+    network: nn.Module
+    record: Record
 
 
 class Diverged(errors.Diverged):
-    """A loss that is not finite any more, or ran away.
+    """A training that gives no finite numbers any more, or ran away.
 
     Attributes:
-        state: the network and the record of the last report before it; None where there was none.
+        good: its last good state, the start of the training where there was no better one.
     """
 
-    def __init__(self, message: str, state: tuple[nn.Module, Record] | None) -> None:
+    def __init__(self, message: str, good: Good) -> None:
         super().__init__(message)
-        self.state = state
+        self.good = good
+
+
+class DivergedModel(errors.Diverged):
+    """The same, with the model that the last good state is.
+
+    Attributes:
+        model: of whatever kind was trained.
+        step: after how many steps.
+    """
+
+    def __init__(self, error: Diverged, model: Any) -> None:
+        super().__init__(str(error))
+        self.model, self.step = model, error.good.step
 
 
 @dataclass(frozen=True)
@@ -88,8 +130,8 @@ class Lesson(Protocol):
         """Name of the split whose errors are reported, empty where there is none."""
         ...
 
-    def loss(self, network: nn.Module, step: int) -> torch.Tensor:
-        """The loss of one step, a scalar; ``network`` is in training mode."""
+    def loss(self, network: nn.Module, step: int) -> StepLoss:
+        """Of one step; ``network`` is in training mode."""
         ...
 
     def errors(self, network: nn.Module) -> dict[str, float]:
@@ -101,17 +143,17 @@ class Lesson(Protocol):
 def train_steps(lesson: Lesson, options: TrainingOptions) -> tuple[nn.Module, Record]:
     """The trained network in evaluation mode, and what happened.
 
-    An interruption (Ctrl-C, SIGTERM) saves a checkpoint and is raised again.
+    An interruption (Ctrl-C, SIGTERM) is taken between two steps, saves a checkpoint and is raised again.
 
     Raises:
         BadInput: a checkpoint that cannot be written.
-        Diverged: the loss is not finite any more, or ran away; ``state`` holds the network and the record of the last
-            report before it, where there was one.
+        Diverged: numbers that are not finite any more, poses a thousand times farther off than those of the first step, or
+            in the end ten times. ``good`` holds the last state that was followed by good steps.
     """
-    with numerics():
+    with numerics(), held_interrupts() as check:
         run = _Run(lesson, options)
         try:
-            return run.to_the_end()
+            return run.to_the_end(check)
         except KeyboardInterrupt:
             run.save()
             raise
@@ -127,19 +169,21 @@ class _Run:
         self._optimizer = _optimizer(self._network, self._how)
         self._average = copy.deepcopy(self._network).requires_grad_(False) if self._how.averaging else None
         self._record = Record(lesson.watched)
-        self._done, self._since, self._first_loss, self._seconds = 0, 0, math.inf, 0.0
-        self._losses = torch.zeros((), device=options.device)
-        self._good: tuple[nn.Module, Record] | None = None
+        self._done, self._since, self._first, self._seconds = 0, 0, math.inf, 0.0
+        self._sums = torch.zeros(2, device=options.device)  # of losses and distances since the last report
+        self._whole = True  # False within a step, when nothing can be saved
+        self._good = self._candidate = self._state()
         self._resume()
         self._saved_at, self._save_seconds, self._started = time.monotonic(), 0.0, time.monotonic()
 
-    def to_the_end(self) -> tuple[nn.Module, Record]:
+    def to_the_end(self, check: Callable[[], None]) -> tuple[nn.Module, Record]:
         every = max(1, round(self._how.steps / self._how.steps_per_epoch / _REPORTS)) * self._how.steps_per_epoch
         self._options.progress.advance(self._done)
         while self._done < self._how.steps:
             self._step()
             if self._done % every == 0 or self._done in (1, self._how.steps):
                 self._report()
+            check()
             if self._save_is_due():
                 self.save()
             self._options.progress.advance()
@@ -151,20 +195,26 @@ class _Run:
     def _result(self) -> nn.Module:
         return self._network if self._average is None else self._average
 
+    def _state(self) -> Good:
+        network = copy.deepcopy(self._result).eval().requires_grad_(False)
+        return Good(self._done, network, copy.deepcopy(self._record))
+
     def _step(self) -> None:
         torch.manual_seed(seeded(self._options.seed, self._done))  # dropout
         for group in self._optimizer.param_groups:
             group["lr"] = self._how.rate(self._done)
         self._network.train()
-        loss = self._lesson.loss(self._network, self._done)
+        found = self._lesson.loss(self._network, self._done)
         if self._done % _EVERY_LOSS == 0:
-            self._refuse_divergence(loss)
+            self._refuse_divergence(float(found.loss.detach()), float(found.distance))
         self._optimizer.zero_grad()
-        loss.backward()
+        found.loss.backward()
+        self._whole = False
         self._optimizer.step()
-        self._losses += loss.detach()
+        self._sums += torch.stack([found.loss.detach(), found.distance])
         self._done += 1
         self._follow()
+        self._whole = True
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -178,12 +228,15 @@ class _Run:
         for mine, counted in zip(self._average.buffers(), self._network.buffers(), strict=True):
             mine.copy_(counted)
 
-    def _refuse_divergence(self, loss: torch.Tensor) -> None:
-        value = float(loss.detach())
+    # -- divergence ------------------------------------------------------------------------------------------------
+
+    def _refuse_divergence(self, loss: float, distance: float, times: float = _RAN_AWAY) -> None:
         if self._done == 0:
-            self._first_loss = max(abs(value), 1e-3)
-        if not math.isfinite(value) or abs(value) > DIVERGED * self._first_loss:
-            self._give_up(f"the loss is {value:.3g}")
+            self._first = distance
+        if not math.isfinite(loss) or not math.isfinite(distance):
+            self._give_up(f"the loss is {loss:.3g}")
+        if distance > times * max(self._first, 1e-6):
+            self._give_up(f"outputs are {distance / max(self._first, 1e-6):.3g} times as far from the truth as at the start")
 
     def _give_up(self, why: str) -> NoReturn:
         if self._options.checkpoint is not None:
@@ -195,30 +248,34 @@ class _Run:
             self._good,
         )
 
+    # -- reports ---------------------------------------------------------------------------------------------------
+
     @torch.no_grad()
     def _report(self) -> None:
-        mean = float(self._losses) / max(self._done - self._since, 1)
-        self._refuse_divergence(torch.tensor(mean))
-        self._losses.zero_()
-        self._since = self._done
+        loss, distance = (self._sums / max(self._done - self._since, 1)).tolist()
+        ended = self._done == self._how.steps
+        self._refuse_divergence(loss, distance, _GOT_WORSE if ended else _RAN_AWAY)
+        if not all(bool(value.isfinite().all()) for value in self._result.parameters()):
+            self._give_up("weights are not finite")
         epoch = self._done // self._how.steps_per_epoch
-        entry: dict[str, Any] = {"epoch": epoch, "step": self._done, "loss": mean}
-        words = f"loss {mean:.4f}"
+        entry: dict[str, Any] = {"epoch": epoch, "step": self._done, "loss": loss}
+        words = f"loss {loss:.4f}"
         if self._lesson.watched:
-            errors = self._lesson.errors(self._result.eval())
-            if not all(map(math.isfinite, errors.values())):
+            measured = self._lesson.errors(self._result.eval())
+            if not all(map(math.isfinite, measured.values())):
                 self._give_up("the network gives no poses any more")
-            entry |= {"split": self._lesson.watched, **errors}
-            shown = f"{errors['position_m']:.3f} m {errors['rotation_deg']:.2f} deg"
+            entry |= {"split": self._lesson.watched, **measured}
+            shown = f"{measured['position_m']:.3f} m {measured['rotation_deg']:.2f} deg"
             self._options.progress.note(f"{self._lesson.watched} {shown}")
             words += f"; {self._lesson.watched} photos, median {shown}"
+        self._sums.zero_()
+        self._since = self._done
         self._record.epochs.append(entry)
         self._options.record(entry)
         self._options.report(f"epoch {epoch}/{self._how.steps // self._how.steps_per_epoch}: {words}")
-        self._keep_good()
-
-    def _keep_good(self) -> None:
-        self._good = (copy.deepcopy(self._result).eval().requires_grad_(False), copy.deepcopy(self._record))
+        if distance <= self._first:  # the steps from the candidate on were no worse than the first one
+            self._good = self._candidate
+        self._candidate = self._state()
 
     @property
     def _spent(self) -> float:
@@ -233,20 +290,22 @@ class _Run:
         return time.monotonic() - self._saved_at > max(CHECKPOINT_SECONDS, self._save_seconds / CHECKPOINT_SHARE)
 
     def save(self) -> None:
-        """Writes the checkpoint, if one is wanted."""
-        if self._options.checkpoint is None:
+        """Writes the checkpoint, if one is wanted; within a step the last one stays."""
+        if self._options.checkpoint is None or not self._whole:
             return
         begun = time.monotonic()
         progress = {
             "done": self._done,
             "since": self._since,
-            "first_loss": self._first_loss,
-            "losses": self._losses,
+            "first": self._first,
+            "sums": self._sums,
             "record": self._record.epochs,
             "seconds": self._spent,
             "network": self._network.state_dict(),
             "average": {} if self._average is None else self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "good": _to_plain(self._good),
+            "candidate": _to_plain(self._candidate),
         }
         save_checkpoint(self._options.checkpoint, self._settings, progress)
         self._saved_at = time.monotonic()
@@ -260,15 +319,24 @@ class _Run:
             self._options.report(why_not)
         if progress is None:
             return
-        self._done, self._since, self._first_loss = progress["done"], progress["since"], progress["first_loss"]
-        self._losses = progress["losses"].to(self._options.device)
+        self._done, self._since, self._first = progress["done"], progress["since"], progress["first"]
+        self._sums = progress["sums"].to(self._options.device)
         self._record.epochs, self._seconds = progress["record"], progress["seconds"]
         self._network.load_state_dict(progress["network"])
         if self._average is not None:
             self._average.load_state_dict(progress["average"])
         self._optimizer.load_state_dict(progress["optimizer"])
+        self._good, self._candidate = (self._from_plain(progress[name]) for name in ("good", "candidate"))
         self._options.report(f"continuing from step {self._done} of {self._how.steps}")
-        self._keep_good()
+
+    def _from_plain(self, plain: Mapping[str, Any]) -> Good:
+        network = copy.deepcopy(self._result).eval().requires_grad_(False)
+        network.load_state_dict(plain["network"])
+        return Good(plain["step"], network, Record(self._lesson.watched, list(plain["record"])))
+
+
+def _to_plain(good: Good) -> dict[str, Any]:
+    return {"step": good.step, "network": good.network.state_dict(), "record": good.record.epochs}
 
 
 def _optimizer(network: nn.Module, how: Optimisation) -> torch.optim.Optimizer:

@@ -20,6 +20,7 @@ from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
 from irploc.training.absolute.heads import WIDTHS
 from irploc.training.absolute.model import load_absolute
+from irploc.training.steps import Optimisation
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
 SMALL = ["--epochs", "2", "--batch-size", "8", "--no-calibration"]
@@ -113,7 +114,8 @@ def test_walks_without_labels_are_trained_on_and_their_scale_is_found(home: Path
     out = tmp_path / "plus.pt"
     made = run(home, "train", "mapnet", "toy", *SMALL, "--unlabelled", "walk", "--out", str(out))
     assert made.exit_code == 0, made.output
-    scale = float(made.stderr.partition("walk: 32 photos without labels, scaled by ")[2].split()[0])
+    scale = float(made.stderr.partition("walk: 32 photos without labels, scaled by ")[2].split(";")[0])
+    assert "8 of them are test or validation photos of this place" in made.stderr
     assert scale == pytest.approx(5.0, rel=0.1)
     assert "24 images and 32 of unlabelled walks" in made.stderr
     plain = run(home, "train", "mapnet", "toy", *SMALL, "--out", str(tmp_path / "plain.pt"))
@@ -137,17 +139,32 @@ def test_a_saved_configuration_gives_the_same_numbers(home: Path, tmp_path: Path
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_a_diverged_training_leaves_its_last_good_state_and_says_where(home: Path, tmp_path: Path) -> None:
+def test_a_diverged_training_leaves_its_last_good_state_and_says_where(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Optimisation, "rate", lambda self, number: 1e-3 if number < 120 else 1e9)
     out = tmp_path / "wild.pt"
-    wild = ["--loss", "mse", "--alpha", "1e5", "--learning-rate", "1e4", "--epochs", "400", "--recipe", "report"]
-    result = run(home, "train", "posenet", "toy", *wild, "--no-calibration", "--out", str(out))
+    result = run(home, "train", "posenet", "toy", "--epochs", "200", "--no-calibration", "--out", str(out))
     assert result.exit_code == 1
     last = result.stderr.splitlines()[-1]
     assert "the training diverged" in last
     good = tmp_path / "wild.last-good.pt"
-    assert f"is kept in {good}" in last
-    assert np.isfinite(load_absolute(good).head.state_dict()["0.weight"].numpy()).all()
+    step = int(last.partition("; its state after ")[2].split()[0])
+    assert last.endswith(f"; its state after {step} steps is kept in {good}")
+    assert 100 < step <= 120
+    errors = [entry["position_m"] for entry in load_absolute(good).record["epochs"]]
+    assert errors[-1] < errors[0]
     assert not out.exists()
+    runs = json.loads(run(home, "runs", "--scene", "wild", "--json").stdout or "[]")
+    assert all(one["status"] == "diverged" for one in runs)
+
+
+def test_a_training_that_was_never_good_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "wild.pt"
+    result = run(home, "train", "posenet", "toy", "--learning-rate", "1e9", "--no-calibration", "--out", str(out))
+    assert result.exit_code == 1
+    assert "it was never better than its start" in result.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("*.pt"))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +179,9 @@ def test_a_diverged_training_leaves_its_last_good_state_and_says_where(home: Pat
         (["posenet", "toy", "--backbone", "resnet18"], "the ImageNet weights of resnet18 are not in"),
         (["posenet", "toy", *ON_PHOTOS, "--crop", "8"], "crop is 8 pixels"),
         (["mapnet", "toy", "--steps", "0"], "steps is 0"),
+        (["mapnet", "toy", "--steps", "1", "--relative", "2"], "--relative is about tuples of photos"),
+        (["mapnet", "toy", "--unlabelled-weight", "2"], "--unlabelled-weight is of unlabelled walks"),
+        (["mapnet", "toy", "--steps", "1", "--unlabelled", "walk"], "tuples need at least 2 --steps"),
         (["mapnet", "toy", "--relation", "sum"], "unknown relation 'sum'"),
         (["mapnet", "toy", "--unlabelled", "gone"], "gone.h5"),
         (["mapnet", "toy", *ON_PHOTOS, "--unlabelled", "walk"], "leave --backbone out"),

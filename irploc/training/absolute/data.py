@@ -22,6 +22,7 @@ class Unlabelled:
         poses: M, ``world_from_cam`` of any world, in the labelled photos' units.
         sequences, indices: (M,) the walk and the place in it.
         name: for people.
+        tested: how many of them are test or validation photos of the place.
     """
 
     embeddings: np.ndarray
@@ -29,9 +30,18 @@ class Unlabelled:
     sequences: np.ndarray
     indices: np.ndarray
     name: str = ""
+    tested: int = 0
 
     def __len__(self) -> int:
         return len(self.poses)
+
+    def about_their_means(self) -> Poses:
+        """The poses, each walk about its mean place: motions are the same, and float32 holds them wherever its world is."""
+        centers = self.poses.centers_m.copy()
+        for walk in np.unique(self.sequences):
+            rows = self.sequences == walk
+            centers[rows] -= centers[rows].mean(axis=0)
+        return Poses(centers, self.poses.world_from_cam_wxyz)
 
     @property
     def fingerprint(self) -> str:
@@ -53,6 +63,13 @@ class Odometry:
     source: FeatureSource
     vectors: torch.Tensor
     walks: Walks
+
+    @property
+    def fingerprint(self) -> str:
+        """Of features, vectors and tuples."""
+        tuples = self.walks.tuples(np.arange(len(self.walks)))
+        parts = [self.source.fingerprint.encode(), self.vectors.cpu().numpy().tobytes(), tuples.tobytes()]
+        return provenance.sha256_of_parts(parts)
 
 
 @dataclass(frozen=True)

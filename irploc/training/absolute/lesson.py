@@ -11,13 +11,13 @@ from torch import nn
 
 from irploc.geometry.poses import pose_errors
 from irploc.training.absolute.data import Odometry, Watched
-from irploc.training.absolute.losses import PoseLoss, tuple_pairs
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.absolute.recipes import AbsoluteRecipe
 from irploc.training.absolute.walks import Walks
 from irploc.training.batches import generator_for, seeded
 from irploc.training.features import FeatureSource
-from irploc.training.steps import Optimisation
+from irploc.training.poseloss import PoseLoss, tuple_pairs
+from irploc.training.posevector import PoseVector
+from irploc.training.steps import Optimisation, StepLoss
 
 _ORDER, _ORDER_UNLABELLED = 2**41, 2**44  # added to an epoch: its order of photos
 
@@ -69,7 +69,7 @@ class AbsoluteLesson:
         self._first, self._second = (part.to(vectors.device) for part in tuple_pairs(recipe.steps))
         self.settings: dict[str, Any] = {**settings, "recipe": asdict(recipe), "features": source.fingerprint}
         if odometry is not None:
-            self.settings["unlabelled"] = odometry.source.fingerprint
+            self.settings["unlabelled"] = odometry.fingerprint
         count = len(walks)
         self.optimisation = Optimisation(
             steps=recipe.total_steps(count),
@@ -81,28 +81,28 @@ class AbsoluteLesson:
             averaging=recipe.averaging,
         )
 
-    def loss(self, network: nn.Module, step: int) -> torch.Tensor:
+    def loss(self, network: nn.Module, step: int) -> StepLoss:
         """Absolute poses, relative poses within tuples, and motions within tuples of unlabelled walks.
 
-        Source: the report's eq. 10; the relative terms have weights beta and gamma of their own where these are learned, as
-        in MapNet's published code: relative poses are smaller than absolute ones.
+        Source: the report's eq. 10; the relative terms, and those of unlabelled walks, have weights beta and gamma of their
+        own where these are learned, as in MapNet's published code: relative poses are smaller than absolute ones.
         """
         assert isinstance(network, nn.ModuleDict)
-        generator = generator_for(self._seed, step, self._vectors.device)
+        recipe, generator = self._recipe, generator_for(self._seed, step, self._vectors.device)
         batch = self._blended(self._drawn(self._source, self._walks, self._vectors, step, _ORDER, generator), generator)
         outputs = self._outputs(network, batch, generator)
-        loss: torch.Tensor = network["absolute_loss"]((outputs - batch.vectors).flatten(0, 1))
-        if self._recipe.steps > 1:
-            between = self._between(outputs, self._recipe.relation) - self._between(batch.vectors, self._recipe.relation)
-            loss = loss + self._recipe.relative * network["relative_loss"](between)
+        absolute: StepLoss = network["absolute_loss"]((outputs - batch.vectors).flatten(0, 1))
+        loss = absolute.loss
+        if recipe.steps > 1:
+            between = self._between(outputs, recipe.relation) - self._between(batch.vectors, recipe.relation)
+            loss = loss + recipe.relative * network["relative_loss"](between).loss
         if self._odometry is not None:
             known = self._odometry
             batch = self._drawn(known.source, known.walks, known.vectors, step, _ORDER_UNLABELLED, generator)
-            between = self._between(self._outputs(network, batch, generator), "group") - self._between(
-                batch.vectors, "group"
-            )
-            loss = loss + self._recipe.unlabelled_weight * network["odometry_loss"](between)
-        return loss
+            outputs = self._outputs(network, batch, generator)
+            between = self._between(outputs, "group") - self._between(batch.vectors, "group")
+            loss = loss + recipe.unlabelled_weight * network["odometry_loss"](between).loss
+        return StepLoss(loss, absolute.distance)
 
     def errors(self, network: nn.Module) -> dict[str, float]:
         """Of the watched photos."""

@@ -16,11 +16,11 @@ from irploc import provenance
 from irploc.errors import BadInput, Mismatch, NotFound
 from irploc.geometry.poses import Poses
 from irploc.training.absolute.heads import first_layer, last_layer, make_head
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.absolute.recipes import AbsoluteRecipe
 from irploc.training.checkpoint import load_quietly, save_atomically
 from irploc.training.modelfile import check_identity
 from irploc.training.normalisation import InputMap
+from irploc.training.posevector import PoseVector
 
 FORMAT, VERSION = "irploc-absolute", 1
 _SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension", "mapping_fingerprint", "scene", "encoder")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from irploc.errors import BadInput
-from irploc.training.absolute.losses import DISTANCES, WEIGHTINGS
-from irploc.training.absolute.posevector import ROTATIONS
+from irploc.training.poseloss import DISTANCES, WEIGHTINGS, check_weighting, completed
+from irploc.training.posevector import ROTATIONS
 
 RELATIONS = ("difference", "group")
 METHODS = ("posenet", "mapnet")
@@ -74,15 +72,19 @@ class AbsoluteRecipe:
         for name in ("batch_size", "epochs", "steps", "skip"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
-        for name in ("alpha", "relative", "unlabelled_weight", "noise", "blend", "weight_decay"):
+        for name in ("relative", "unlabelled_weight", "noise", "weight_decay", "components"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 0 and finite")
+        for name, most in (("blend", 1.0), ("warmup", 1.0), ("averaging", 0.9999)):
+            if not 0 <= getattr(self, name) <= most:
+                raise BadInput(f"{name} is {getattr(self, name)}, it must be in [0, {most:g}]")
         if not 0 < self.learning_rate < float("inf"):
             raise BadInput(f"learning rate is {self.learning_rate}, it must be positive and finite")
         known = (("loss", DISTANCES), ("weighting", WEIGHTINGS), ("rotation", ROTATIONS), ("relation", RELATIONS))
         for name, names in known:
             if getattr(self, name) not in names:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}, choose one of {', '.join(names)}")
+        check_weighting(self)
 
     def steps_per_epoch(self, photos: int) -> int:
         """Optimiser steps in which each photo begins one tuple; the last batch is filled up with more draws."""
@@ -108,27 +110,19 @@ RECIPES = {
 NAMES = ("fast", "report")
 
 
-def absolute_recipe(method: str, name: str, **changes: object) -> AbsoluteRecipe:
-    """A recipe by name, with some of its fields changed; None changes nothing.
+def absolute_recipe(method: str, name: str, trainable: bool = False, **changes: object) -> AbsoluteRecipe:
+    """A recipe by name, with some of its fields changed, see ``completed``.
+
+    Args:
+        trainable: of a backbone that is trained with the head: slowly, with a warm-up, and without what is of features that
+            stay (components, noise, mixing) or would need statistics of its own (averaged weights).
 
     Raises:
         BadInput: unknown name or impossible value.
     """
     if name not in NAMES:
         raise BadInput(f"unknown recipe {name!r}, choose one of {', '.join(NAMES)}")
-    return replace(RECIPES[method, name], **completed(changes))
-
-
-def completed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of a recipe with those that they imply: epochs are exact, without a minimum of steps, and alpha goes with a
-    fixed weighting.
-
-    Raises:
-        BadInput: alpha beside a learned weighting, which has none.
-    """
-    given = {key: value for key, value in changes.items() if value is not None}
-    if "epochs" in given:
-        given.setdefault("minimum_steps", 0)
-    if "alpha" in given and given.setdefault("weighting", "fixed") != "fixed":
-        raise BadInput(f"alpha is {given['alpha']}, but a learned weighting has beta and gamma: leave one of them out")
-    return given
+    recipe = RECIPES[method, name]
+    if trainable:
+        recipe = replace(recipe, components=0, noise=0.0, blend=0.0, averaging=0.0, learning_rate=1e-4, warmup=0.05)
+    return replace(recipe, **completed(changes))

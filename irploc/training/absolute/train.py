@@ -19,7 +19,6 @@ from irploc.training.absolute.data import Odometry, Unlabelled, Watched
 from irploc.training.absolute.heads import make_head
 from irploc.training.absolute.lesson import AbsoluteLesson
 from irploc.training.absolute.model import AbsoluteModel, folded_head
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.absolute.recipes import AbsoluteRecipe
 from irploc.training.absolute.walks import Walks
 from irploc.training.backbone import ImageOptions, PooledBackbone, located_first_weights
@@ -31,19 +30,8 @@ from irploc.training.image_features import FrozenImages
 from irploc.training.loop import Record, TrainingOptions
 from irploc.training.normalisation import InputMap
 from irploc.training.photographed import check_sizes, identity_of_scene, look, photographed, repeatable
-from irploc.training.steps import Diverged, train_steps
-
-
-class DivergedModel(Diverged):
-    """A training that diverged.
-
-    Attributes:
-        model: of the last report before it; None where there was none.
-    """
-
-    def __init__(self, message: str, model: AbsoluteModel | None) -> None:
-        super().__init__(message, None)
-        self.model = model
+from irploc.training.posevector import PoseVector
+from irploc.training.steps import Diverged, DivergedModel, train_steps
 
 
 def train_on_embeddings(
@@ -75,7 +63,11 @@ def train_on_embeddings(
     course = _Course(method, recipe, options, source, walks, data.poses, identity, watched, source.input_map)
     if unlabelled is not None:
         course.odometry = _odometry(unlabelled, course)
-    return course.run()
+    model = course.run()
+    if unlabelled is not None:
+        told = {"walks": unlabelled.name, "photos": len(unlabelled), "tested": unlabelled.tested}
+        model = replace(model, record={**model.record, "unlabelled": told})
+    return model
 
 
 def train_on_photos(
@@ -98,6 +90,10 @@ def train_on_photos(
             that are not there, or have changed. DivergedModel: the loss ran away.
     """
     check_sizes(recipe, recipe.batch_size * recipe.steps, images)
+    if not images.frozen and (recipe.components or recipe.noise or recipe.blend or recipe.averaging):
+        raise ValueError(
+            "components, noise, blend and averaging are of features that stay: take a recipe for a trainable one"
+        )
     located_first_weights(images)  # that they are not there is said before photos are decoded
     frames = scene.frames.of_split("train")
     if not len(frames):
@@ -117,8 +113,6 @@ def train_on_photos(
             mapped = plain if input_map is None else input_map.apply(plain[:, None])[:, 0]
             watched = Watched(seen.watched_split, seen.watched.poses, mapped)
     else:
-        # mixing, noise and components are of features that stay; averaged weights would need statistics of their own
-        recipe = replace(recipe, components=0, noise=0.0, blend=0.0, averaging=0.0)
         trained = found.backbone
         if len(seen.watched):
             watched = Watched(seen.watched_split, seen.watched.poses, rows=seen.watched_rows)
@@ -183,7 +177,7 @@ class _Course:
         try:
             return self._finished(*train_steps(lesson, self.options))
         except Diverged as error:
-            raise DivergedModel(str(error), self._finished(*error.state) if error.state else None) from None
+            raise DivergedModel(error, self._finished(error.good.network, error.good.record)) from None
 
     def _network(self) -> nn.ModuleDict:
         with torch.random.fork_rng():
@@ -214,11 +208,13 @@ class _Course:
 def _odometry(unlabelled: Unlabelled, course: _Course) -> Odometry:
     """Unlabelled walks, mapped as the labelled photos are."""
     options, recipe = course.options, course.recipe
+    if recipe.steps < 2:
+        raise BadInput("unlabelled walks say how the camera moved between photos: tuples need at least 2 --steps")
     source = StoredFeatures(
         unlabelled.embeddings, recipe.components, options.seed, options.device, unlabelled.fingerprint, course.input_map
     )
     walks = _walks(unlabelled.sequences, unlabelled.indices, recipe, course.method)
-    return Odometry(source, course.encoded(unlabelled.poses), walks)
+    return Odometry(source, course.encoded(unlabelled.about_their_means()), walks)
 
 
 def _walks(sequences: np.ndarray, indices: np.ndarray, recipe: AbsoluteRecipe, method: str) -> Walks:

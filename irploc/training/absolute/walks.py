@@ -8,8 +8,9 @@ import numpy as np
 class Walks:
     """N photos in the order in which they were taken, walk by walk.
 
-    A tuple is ``steps`` photos of one walk, ``skip`` photos apart. A walk too short for that skip takes the largest one that
-    fits; one with fewer photos than steps repeats its first.
+    A tuple is ``steps`` photos of one walk, ``skip`` photos apart. Where a walk is too short for that, the largest skip is
+    taken that fits around the photo; one with fewer photos than steps repeats its first or last. The report counts frames of
+    the video; here photos count that map, so that a stretch which was left out, to test with, lies within one step.
 
     Args:
         sequences: (N,) the walk of each photo.
@@ -41,12 +42,20 @@ class Walks:
 
 def _places(count: int, steps: int, skip: int) -> np.ndarray:
     """(count, steps) places along a walk of so many photos."""
-    if steps == 1:
-        return np.arange(count)[:, None]
-    gap = min(skip, max((count - 1) // (steps - 1), 1))
-    offsets = gap * np.arange(steps)
-    places = np.arange(count)[:, None] + offsets
-    # near the end: move the whole tuple back by whole gaps, so that it still holds the photo that it was drawn for
-    over = np.maximum(places[:, -1] - (count - 1), 0)
-    places -= (gap * -(-over // gap))[:, None]
-    return np.clip(places, 0, count - 1)
+    places = np.zeros((count, steps), dtype=np.int64)
+    for photo in range(count):
+        gap = min(skip, max((count - 1) // max(steps - 1, 1), 1))
+        while (before := _begins(photo, gap, count, steps)) is None and gap > 1:
+            gap -= 1
+        first = photo - gap * (before or 0)
+        places[photo] = np.clip(first + gap * np.arange(steps), 0, count - 1)
+    return places
+
+
+def _begins(photo: int, gap: int, count: int, steps: int) -> int | None:
+    """How many photos of its tuple come before a photo: as few as the walk's end allows; None where no tuple fits."""
+    for before in range(steps):
+        first = photo - gap * before
+        if first >= 0 and first + gap * (steps - 1) < count:
+            return before
+    return None

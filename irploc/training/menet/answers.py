@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from irploc.geometry.poses import Poses, pose_errors
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.menet.motions import halfway, inverse
 from irploc.training.menet.network import MeNet
+from irploc.training.posevector import PoseVector
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from torch import nn
 
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.geometry.tangent import rotation_of_vector
-from irploc.training.absolute.losses import PoseLoss
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.batches import seeded
 from irploc.training.menet.answers import ask
 from irploc.training.menet.augmentation import Pairs, jittered, mirrored, turned
@@ -22,8 +20,10 @@ from irploc.training.menet.motions import motions
 from irploc.training.menet.network import MeNet
 from irploc.training.menet.recipes import MeNetRecipe
 from irploc.training.photos import Photos
+from irploc.training.poseloss import PoseLoss
+from irploc.training.posevector import PoseVector
 from irploc.training.siamese.draws import PairDraws
-from irploc.training.steps import Optimisation
+from irploc.training.steps import Optimisation, StepLoss
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class MeNetLesson:
             averaging=recipe.averaging,
         )
 
-    def loss(self, network: nn.Module, step: int) -> torch.Tensor:
+    def loss(self, network: nn.Module, step: int) -> StepLoss:
         """Of as many pairs as the recipe has in a batch, each in either order.
 
         Source: the report's eq. 9, where the recipe is ``report``.
@@ -113,7 +113,7 @@ class MeNetLesson:
         menet = menet_of(network)
         pairs = self._drawn(menet, np.random.default_rng(seeded(self._seed, step)))
         wanted = torch.from_numpy(self._code.encode(pairs.motions)).to(pairs.first)
-        loss: torch.Tensor = network["loss"](menet(pairs.first, pairs.second) - wanted)
+        loss: StepLoss = network["loss"](menet(pairs.first, pairs.second) - wanted)
         return loss
 
     def errors(self, network: nn.Module) -> dict[str, float]:
@@ -121,6 +121,8 @@ class MeNetLesson:
         assert self._watched is not None and isinstance(network, nn.ModuleDict)
         menet, rows = menet_of(network), self._watched.rows
         first, second = (self._material.seen(menet, rows[:, column]) for column in (0, 1))
+        if not all(bool(menet(*pair).isfinite().all()) for pair in ((first, second), (second, first))):
+            return {"position_m": np.inf, "rotation_deg": np.inf}
         answers = ask(menet, self._code, first, second)
         position_m, rotation_deg = pose_errors(answers.motions, self._watched.motions)
         return {"position_m": float(np.median(position_m)), "rotation_deg": float(np.median(rotation_deg))}

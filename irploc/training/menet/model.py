@@ -13,12 +13,12 @@ import torch
 from irploc import provenance
 from irploc.errors import BadInput, Mismatch, NotFound
 from irploc.images import Photo
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.checkpoint import load_quietly, save_atomically
 from irploc.training.menet.answers import Answers, ask
 from irploc.training.menet.frames import Framing
 from irploc.training.menet.network import MeNet
 from irploc.training.menet.recipes import MeNetRecipe
+from irploc.training.posevector import PoseVector
 
 METHOD, TRAIN_COMMAND = "menet", "irploc train menet"
 FORMAT, VERSION = "irploc-menet", 1

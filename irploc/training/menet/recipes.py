@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from irploc.errors import BadInput
-from irploc.training.absolute.losses import DISTANCES, WEIGHTINGS
-from irploc.training.absolute.posevector import ROTATIONS
 from irploc.training.menet.network import REPORT_HIDDEN, REPORT_SIDE
+from irploc.training.poseloss import DISTANCES, WEIGHTINGS, check_weighting, completed
+from irploc.training.posevector import ROTATIONS
 from irploc.training.siamese.recipes import SiameseRecipe
 
 SHAPES = ("whole", "square")
@@ -72,7 +72,7 @@ class MeNetRecipe:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
         if min(self.hidden, default=0) < 1:
             raise BadInput(f"hidden is {list(self.hidden)}, it must be the width of one layer or several")
-        ranges = {"alpha": float("inf"), "jitter": 10.0, "weight_decay": float("inf"), "mirror": 1.0, "wide": 1.0}
+        ranges = {"jitter": 10.0, "weight_decay": float("inf"), "mirror": 1.0, "wide": 1.0}
         for name, most in {**ranges, "turn_deg": _MOST_TURN}.items():
             if not 0 <= getattr(self, name) <= most or getattr(self, name) == float("inf"):
                 what = "at least 0 and finite" if most == float("inf") else f"in [0, {most:g}]"
@@ -85,6 +85,7 @@ class MeNetRecipe:
         for name, names in known:
             if getattr(self, name) not in names:
                 raise BadInput(f"unknown {name} {getattr(self, name)!r}, choose one of {', '.join(names)}")
+        check_weighting(self)
 
     @property
     def crop(self) -> int:
@@ -136,15 +137,4 @@ def menet_recipe(name: str, **changes: object) -> MeNetRecipe:
     """
     if name not in RECIPES:
         raise BadInput(f"unknown recipe {name!r}, choose one of {', '.join(RECIPES)}")
-    given = {key: value for key, value in changes.items() if value is not None}
-    return replace(RECIPES[name], **completed(given))  # type: ignore[arg-type]
-
-
-def completed(given: dict[str, object]) -> dict[str, object]:
-    """Changes with what follows from them: epochs are exact, and a weight that is given is fixed."""
-    follows: dict[str, object] = {}
-    if "epochs" in given:
-        follows["minimum_steps"] = 0
-    if "alpha" in given:
-        follows["weighting"] = "fixed"
-    return follows | given
+    return replace(RECIPES[name], **completed(changes))

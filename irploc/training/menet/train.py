@@ -15,7 +15,6 @@ from irploc.geometry.rotations import angle_between_deg
 from irploc.pairs.candidates import default_window, window_pairs
 from irploc.progress import Stages, silent_stages
 from irploc.scene import Frames, Scene
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.batches import SETUP, seeded
 from irploc.training.dataset import spread
 from irploc.training.loop import Record, TrainingOptions
@@ -26,25 +25,14 @@ from irploc.training.menet.motions import motions
 from irploc.training.menet.network import MeNet
 from irploc.training.menet.recipes import MeNetRecipe
 from irploc.training.photographed import Photographed, photographed, repeatable
+from irploc.training.posevector import PoseVector
 from irploc.training.siamese.draws import PairDraws
 from irploc.training.siamese.lesson import CorrelatedPairs, described
-from irploc.training.steps import Diverged, train_steps
+from irploc.training.steps import Diverged, DivergedModel, train_steps
 
 _TYPICAL = 4096  # draws that the scale of motions is taken from
 _WATCHED = 128  # pairs
 _STILL = np.array([1.0, 0.0, 0.0, 0.0])
-
-
-class DivergedModel(Diverged):
-    """A training that diverged.
-
-    Attributes:
-        model: of the last report before it; None where there was none.
-    """
-
-    def __init__(self, message: str, model: MeNetModel | None) -> None:
-        super().__init__(message, None)
-        self.model = model
 
 
 def train_menet(
@@ -106,7 +94,7 @@ def train_menet(
         try:
             return finished(*train_steps(lesson, replace(options, progress=bar)))
         except Diverged as error:
-            raise DivergedModel(str(error), finished(*error.state) if error.state else None) from None
+            raise DivergedModel(error, finished(error.good.network, error.good.record)) from None
 
 
 def typical_motions(material: Material, recipe: MeNetRecipe, seed: int) -> Poses:

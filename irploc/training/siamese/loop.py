@@ -18,7 +18,7 @@ from irploc.training.siamese.code import PoseCode
 from irploc.training.siamese.draws import PairDraws
 from irploc.training.siamese.network import SiameseNetwork
 from irploc.training.siamese.recipes import SiameseRecipe
-from irploc.training.steps import Optimisation, train_steps
+from irploc.training.steps import Optimisation, StepLoss, train_steps
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class SiameseLesson:
         codes = material.code.encode(material.poses)
         self._codes = torch.from_numpy(codes).float().to(options.device)
 
-    def loss(self, network: nn.Module, step: int) -> torch.Tensor:
+    def loss(self, network: nn.Module, step: int) -> StepLoss:
         """Absolute poses of both photos, and the relative pose (paper eq. 3)."""
         material, recipe, heads = self._material, self._recipe, self.siamese
         random = np.random.default_rng(seeded(self._seed, step))
@@ -111,10 +111,14 @@ class SiameseLesson:
         soft = recipe.softness
         mixed_i, codes_i = self._blended(features_i, first, generator)
         mixed_j, codes_j = self._blended(features_j, second, generator)
-        loss = heads.loss(heads.absolute(mixed_i, "first"), codes_i, soft)
-        loss = loss + heads.loss(heads.absolute(mixed_j, "second"), codes_j, soft)
         noisy_i, noisy_j = (self._noisy(part, recipe.noise, generator) for part in (features_i, features_j))
-        return loss + heads.loss(heads.relative(noisy_i, noisy_j), relative, soft)
+        parts = (
+            heads.loss(heads.absolute(mixed_i, "first"), codes_i, soft),
+            heads.loss(heads.absolute(mixed_j, "second"), codes_j, soft),
+            heads.loss(heads.relative(noisy_i, noisy_j), relative, soft),
+        )
+        zero = torch.zeros((), device=self._device)
+        return StepLoss(sum((p.loss for p in parts), start=zero), sum((p.distance for p in parts), start=zero))
 
     def errors(self, network: nn.Module) -> dict[str, float]:
         """Of the watched photos, by the first absolute head."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from irploc.training.models import initialize
 from irploc.training.siamese.recipes import SiameseRecipe
+from irploc.training.steps import StepLoss
 
 CODE = 6
 
@@ -99,8 +100,8 @@ class SiameseNetwork(nn.Module):
             found = 0.5 * (found - self.between(torch.cat([features_j_BD, features_i_BD], dim=1)))
         return found + self.lanes["between"](features_i_BD - features_j_BD) if "between" in self.lanes else found
 
-    def loss(self, outputs_B6: torch.Tensor, targets_B6: torch.Tensor, softness: float = 0.0) -> torch.Tensor:
-        """exp(-s_x) |dx| + s_x + exp(-s_q) |dw| + s_q, mean over the batch (paper eqs. 3 and 4).
+    def loss(self, outputs_B6: torch.Tensor, targets_B6: torch.Tensor, softness: float = 0.0) -> StepLoss:
+        """exp(-s_x) |dx| + s_x + exp(-s_q) |dw| + s_q, mean over the batch (paper eqs. 3 and 4), and |dx| + |dw|.
 
         Args:
             outputs_B6, targets_B6: codes, or relative codes.
@@ -108,10 +109,9 @@ class SiameseNetwork(nn.Module):
         """
         parts = (outputs_B6 - targets_B6).split(3, dim=1)
         norms = [torch.sqrt(part.square().sum(dim=1) + max(softness, 1e-9) ** 2).mean() - softness for part in parts]
-        return sum(
-            (torch.exp(-scale) * norm + scale for scale, norm in zip(self.log_scales, norms, strict=True)),
-            start=torch.zeros((), device=outputs_B6.device),
-        )
+        zero = torch.zeros((), device=outputs_B6.device)
+        terms = (torch.exp(-scale) * norm + scale for scale, norm in zip(self.log_scales, norms, strict=True))
+        return StepLoss(sum(terms, start=zero), sum((norm.detach() for norm in norms), start=zero))
 
     @torch.no_grad()
     def start_from(self, linear_D6: torch.Tensor) -> None:

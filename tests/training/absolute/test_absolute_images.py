@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,10 @@ from irploc.training.loop import TrainingOptions
 RESNET = BACKBONES["resnet18"]
 
 
-def small(method: str, **changes: object) -> AbsoluteRecipe:
+def small(method: str, images: ImageOptions = FROZEN, **changes: object) -> AbsoluteRecipe:
     """A few steps on crops of 64 pixels."""
     sizes = {"epochs": 1, "minimum_steps": 0, "batch_size": 4, "side": 73, "crop": 64, "skip": 2}
-    return replace(absolute_recipe(method, "fast"), **{**sizes, **changes})  # type: ignore[arg-type]
+    return absolute_recipe(method, "fast", trainable=not images.frozen, **{**sizes, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def test_a_model_answers_the_same_after_it_was_saved(
     scene: Scene, tmp_path: Path, method: str, images: ImageOptions
 ) -> None:
     path = tmp_path / "toy.pt"
-    model = train_on_photos(scene, method, small(method), images, TrainingOptions(1))
+    model = train_on_photos(scene, method, small(method, images), images, TrainingOptions(1))
     save_absolute(model, path)
     loaded = load_absolute(path, method)
     np.testing.assert_array_equal(answers(loaded, scene, path), answers(model, scene, path))
@@ -60,7 +59,7 @@ def test_a_trained_backbone_is_kept_as_it_was_trained_and_a_frozen_one_as_it_was
     options = TrainingOptions(1)
     start = random_state_dict(RESNET, 1)
     frozen = train_on_photos(scene, "posenet", small("posenet"), FROZEN, options).backbone
-    trained = train_on_photos(scene, "posenet", small("posenet"), TRAINABLE, options).backbone
+    trained = train_on_photos(scene, "posenet", small("posenet", TRAINABLE), TRAINABLE, options).backbone
     assert torch.equal(frozen["trunk.conv1.weight"], start["conv1.weight"])
     assert not torch.equal(trained["trunk.conv1.weight"], start["conv1.weight"])
 
@@ -101,7 +100,7 @@ class _Interrupts:
 
 @pytest.mark.parametrize("images", [FROZEN, TRAINABLE], ids=["frozen", "trainable"])
 def test_an_interrupted_training_goes_on_to_the_same_result(scene: Scene, tmp_path: Path, images: ImageOptions) -> None:
-    recipe, kept = small("mapnet", epochs=2), tmp_path / "kept"
+    recipe, kept = small("mapnet", images, epochs=2), tmp_path / "kept"
     whole = train_on_photos(scene, "mapnet", recipe, images, TrainingOptions(1))
     with pytest.raises(KeyboardInterrupt):
         train_on_photos(scene, "mapnet", recipe, images, TrainingOptions(1, checkpoint=kept), _Interrupts(1))
@@ -153,7 +152,7 @@ def test_impossible_sizes_are_refused(scene: Scene, changes: dict[str, int], wor
 
 def test_one_photo_a_step_is_too_few_for_a_backbone_that_learns(scene: Scene) -> None:
     with pytest.raises(BadInput, match="needs at least 2"):
-        train_on_photos(scene, "posenet", small("posenet", batch_size=1), TRAINABLE, TrainingOptions(1))
+        train_on_photos(scene, "posenet", small("posenet", TRAINABLE, batch_size=1), TRAINABLE, TrainingOptions(1))
 
 
 def test_a_scene_without_mapping_photos_is_refused(toy_scene: Path) -> None:

@@ -40,9 +40,17 @@ def test_a_short_walk_takes_the_largest_skip_that_fits() -> None:
 
 
 def test_a_walk_with_fewer_photos_than_steps_repeats_and_a_single_photo_does_not_move() -> None:
-    assert walks(2, 3, 10).tuples(np.arange(2)).tolist() == [[0, 0, 1], [0, 0, 1]]
+    assert walks(2, 3, 10).tuples(np.arange(2)).tolist() == [[0, 1, 1], [1, 1, 1]]
     assert (walks(1, 3, 10).tuples(np.array([0])) == 0).all()
     assert (walks(1, 3, 10).moving, walks(30, 3, 10).moving) == (0, 30)
+
+
+def test_in_the_middle_of_a_short_walk_the_photos_are_still_equally_far_apart() -> None:
+    tuples = walks(25, 3, 10).tuples(np.arange(25))
+    assert (np.diff(tuples, axis=1) == np.diff(tuples, axis=1)[:, :1]).all()
+    assert all(row in members for row, members in enumerate(tuples))
+    assert tuples[0].tolist() == [0, 10, 20]
+    assert tuples[9].tolist() == [0, 9, 18]
 
 
 def test_one_step_is_the_photo_itself() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses, pose_errors
-from irploc.training.absolute.posevector import ROTATIONS, PoseVector
+from irploc.training.posevector import ROTATIONS, PoseVector
 
 HALF = np.sqrt(0.5)
 
