@@ -19,7 +19,6 @@ import torch
 from irploc.progress import silent_stages
 from irploc.training.absolute.heads import make_head
 from irploc.training.absolute.lesson import AbsoluteLesson
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.absolute.recipes import absolute_recipe
 from irploc.training.absolute.walks import Walks
 from irploc.training.backbone import ImageOptions
@@ -27,6 +26,7 @@ from irploc.training.features import FeatureSource, StoredFeatures
 from irploc.training.image_features import FrozenImages, TrainedImages
 from irploc.training.loop import TrainingOptions
 from irploc.training.photographed import Photographed, look, photographed
+from irploc.training.posevector import PoseVector
 from irploc.training.steps import train_steps
 from irploc.workspace import Workspace
 

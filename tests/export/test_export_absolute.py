@@ -20,10 +20,10 @@ from irploc.onnxmodel import OnnxLocalizer, Preparation
 from irploc.scene import Scene
 from irploc.training.absolute.heads import make_head
 from irploc.training.absolute.model import AbsoluteModel, save_absolute
-from irploc.training.absolute.posevector import PoseVector
 from irploc.training.absolute.recipes import absolute_recipe
 from irploc.training.backbone import ImageOptions, PooledBackbone
 from irploc.training.backbone_file import backbone_to_plain, features_of_photos
+from irploc.training.posevector import PoseVector
 
 REFERENCE = tuple(canonical([0.3, -0.5, 0.7, 0.2]).tolist())
 
