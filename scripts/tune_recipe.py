@@ -8,8 +8,9 @@ last column is the geometric mean, over files, of position and rotation errors a
     python scripts/tune_recipe.py embeddings/kitchen.h5 embeddings/room.h5 --blocks 20 --folds 4 --seeds 2 \
         --try "" --try orientation_teacher=1 --try ridge=0.03,noise=0.2
 
-``--try`` takes fields of ``irploc.training.recipes.Recipe`` (``""`` is the recipe as it is) and ``model=mlp``. Results are
-kept in ``--out`` and not computed twice.
+``--try`` takes fields of ``irploc.training.recipes.Recipe`` (``""`` is the recipe as it is), ``recipe=NAME``, and ``model=mlp``;
+with ``model=posenet`` or ``model=mapnet`` fields of ``irploc.training.absolute.recipes.AbsoluteRecipe``. Results are kept in
+``--out`` and not computed twice.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ import numpy as np
 from irploc.errors import BadInput, IrplocError
 from irploc.geometry.poses import pose_errors
 from irploc.retrieval.store import EmbeddingStore
+from irploc.training.absolute.recipes import METHODS as ABSOLUTE
+from irploc.training.absolute.recipes import AbsoluteRecipe, absolute_recipe
+from irploc.training.absolute.train import train_on_embeddings
 from irploc.training.dataset import Monitor, TrainingSet
 from irploc.training.loop import TrainingOptions, train
 from irploc.training.modelfile import PoseRegressor
@@ -58,25 +62,30 @@ def without(data: TrainingSet, held_out: np.ndarray) -> TrainingSet:
     )
 
 
-def variant(text: str, place: str) -> tuple[str, Recipe]:
+def variant(text: str, place: str) -> tuple[str, Recipe | AbsoluteRecipe]:
     """The model and recipe that ``--try`` asks for."""
     changes = dict(item.split("=", 1) for item in text.split(",") if item)
-    model, base = changes.pop("model", "irpnet"), recipe(changes.pop("recipe", "fast"), place)
+    model, name = changes.pop("model", "irpnet"), changes.pop("recipe", "fast")
+    base = absolute_recipe(model, name) if model in ABSOLUTE else recipe(name, place)
     if unknown := sorted(set(changes) - {field.name for field in dataclasses.fields(base)}):
         raise BadInput(f"--try {text}: a recipe has no field {unknown[0]!r}")
     kinds = {field.name: type(getattr(base, field.name)) for field in dataclasses.fields(base)}
-    values = {name: value == "True" if kinds[name] is bool else kinds[name](value) for name, value in changes.items()}
-    return model, dataclasses.replace(base, **values)
+    values = {key: value == "True" if kinds[key] is bool else kinds[key](value) for key, value in changes.items()}
+    return model, absolute_recipe(model, name, **values) if model in ABSOLUTE else dataclasses.replace(base, **values)
 
 
 def errors_of(data: TrainingSet, text: str, held_out: np.ndarray, seed: int) -> dict[str, list[float]]:
     """Position and rotation errors of every photo that is held out."""
     split = without(data, held_out)
-    model, chosen = variant(text, place_of(data.poses.centers_m))
-    trained = train(split, model, chosen, TrainingOptions(seed))
-    regressor = PoseRegressor(model, trained.heads, chosen, seed, {"dimension": data.dimension}, {})
     assert split.monitor is not None
-    position_m, rotation_deg = pose_errors(regressor.poses(split.monitor.embeddings), split.monitor.poses)
+    model, chosen = variant(text, place_of(data.poses.centers_m))
+    if isinstance(chosen, AbsoluteRecipe):
+        poses = train_on_embeddings(split, model, chosen, TrainingOptions(seed)).poses(split.monitor.embeddings)
+    else:
+        trained = train(split, model, chosen, TrainingOptions(seed))
+        regressor = PoseRegressor(model, trained.heads, chosen, seed, {"dimension": data.dimension}, {})
+        poses = regressor.poses(split.monitor.embeddings)
+    position_m, rotation_deg = pose_errors(poses, split.monitor.poses)
     return {"position_m": position_m.tolist(), "rotation_deg": rotation_deg.tolist()}
 
 

@@ -96,7 +96,7 @@ class AbsoluteRecipe:
         return max(self.epochs, -(-self.minimum_steps // a_pass)) * a_pass
 
 
-_FAST = AbsoluteRecipe(  # chosen on held-out stretches of the kitchen's mapping photos
+_FAST = AbsoluteRecipe(  # chosen on held-out mapping photos, scripts/tune_recipe.py; docs/benchmarks.md
     "fast", loss="smooth-l1", weighting="learned", standardize=True, noise=0.2, averaging=0.98
 )
 _REPORT = AbsoluteRecipe("report")  # its optimiser, rate, epochs and batch are not printed
