@@ -8,7 +8,7 @@ last column is the geometric mean, over files, of position and rotation errors a
     python scripts/tune_recipe.py embeddings/kitchen.h5 embeddings/room.h5 --blocks 20 --folds 4 --seeds 2 \
         --try "" --try orientation_teacher=1 --try ridge=0.03,noise=0.2
 
-``--try`` takes fields of ``irploc.training.recipes.Recipe`` (``""`` is the recipe as it is), ``recipe=NAME``, and ``model=mlp``;
+``--try`` takes fields of ``irploc.training.recipes.Recipe`` (``""`` is the recipe as it is), ``recipe=NAME``, ``model=mlp``;
 with ``model=posenet`` or ``model=mapnet`` fields of ``irploc.training.absolute.recipes.AbsoluteRecipe``. Results are kept in
 ``--out`` and not computed twice.
 """
