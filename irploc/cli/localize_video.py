@@ -78,6 +78,7 @@ def localize_video(
 
     video, options = _one_video(paths), _options(given)
     facts = video_facts(video)
+    _check_odometry(given["odometry"] or _NONE, facts)
     for path in (poses, given["tum"]):
         if path is not None:
             check_writable(path)
@@ -101,10 +102,12 @@ def localize_video(
         _finish(ctx, localizer, video, facts, located, options, {**given, "odometry": _kept(given)}, as_json, poses)
         raise
     try:
-        _finish(ctx, localizer, video, facts, located, options, given, as_json, poses)
+        moved = _finish(ctx, localizer, video, facts, located, options, given, as_json, poses)
     except KeyboardInterrupt:
         note("interrupted while the trajectory was smoothed or printed: no file was written")
         raise
+    if not moved:
+        ctx.exit(1)
 
 
 def _one_video(paths: Sequence[Path]) -> Path:
@@ -164,11 +167,17 @@ def _finish(
     given: Mapping[str, Any],
     as_json: bool,
     poses: Path | None,
-) -> None:
-    """Smooths and prints, unless that is done or nobody wants it; writes files; sums up."""
+) -> bool:
+    """Smooths and prints, unless that is done or nobody wants it; writes files; sums up.
+
+    Returns:
+        Whether the odometry that was asked for was there.
+    """
+    from irploc.errors import IrplocError
     from irploc.progress import progress
     from irploc.tracking.trajectory import smooth_frames, unsmoothed
 
+    followed = True
     if given["raw"]:
         found = [unsmoothed(frame) for frame in located]
     else:
@@ -177,7 +186,12 @@ def _finish(
         def stages(title: str, total: int, unit: str) -> Any:
             return progress(title, total, unit, quiet)
 
-        moved, steadily = _motion(localizer, video, facts, located, given["odometry"] or _NONE, stages)
+        steadily = _steadiness(localizer, facts, located)
+        try:
+            moved = _odometry(video, located, given["odometry"] or _NONE, stages)
+        except IrplocError as error:
+            note(f"{error}: smoothed as if it moved steadily")
+            moved, given, followed = None, {**given, "odometry": None}, False
         with stages("smoothing", len(located), "frames") as bar:
             found = smooth_frames(located, localizer.scenes[0], moved, steadily, options, bar.advance)
         for frame in found:
@@ -185,28 +199,39 @@ def _finish(
     _write(found, poses, given["tum"])
     if found:
         note(_summary(found, options, given))
+    return followed
 
 
-def _motion(
-    localizer: Localizer,
-    video: Path,
-    facts: VideoFacts,
-    located: Sequence[LocatedFrame],
-    odometry: str,
-    stages: Stages,
-) -> tuple[Odometry | None, Steadiness]:
+def _check_odometry(odometry: str, facts: VideoFacts) -> None:
+    """Raises before frames are located for a trajectory file that is damaged, or of other times than the video."""
     import numpy as np
 
-    from irploc.tracking.odometry import odometry_by_sfm, odometry_of_file, steadiness_of
+    from irploc.tracking.odometry import odometry_of_file
+
+    if odometry not in (_NONE, _SFM) and facts.frames > 1 and facts.fps > 0:
+        odometry_of_file(Path(odometry), np.arange(facts.frames) / facts.fps)
+
+
+def _steadiness(localizer: Localizer, facts: VideoFacts, located: Sequence[LocatedFrame]) -> Steadiness:
+    import numpy as np
+
+    from irploc.tracking.odometry import steadiness_of
+
+    return steadiness_of(localizer.scenes[0].place, np.array([frame.time_s for frame in located]), facts.fps)
+
+
+def _odometry(video: Path, located: Sequence[LocatedFrame], odometry: str, stages: Stages) -> Odometry | None:
+    """Raises an IrplocError where none comes of what was asked for."""
+    import numpy as np
+
+    from irploc.tracking.odometry import odometry_by_sfm, odometry_of_file
 
     times_s = np.array([frame.time_s for frame in located])
-    steadily = steadiness_of(localizer.scenes[0].place, times_s, facts.fps)
     if odometry == _NONE or not located:
-        return None, steadily
+        return None
     if odometry == _SFM:
-        numbers = np.array([frame.number for frame in located], dtype=np.float64)
-        return odometry_by_sfm(video, numbers, times_s, stages, note), steadily
-    return odometry_of_file(Path(odometry), times_s), steadily
+        return odometry_by_sfm(video, times_s, stages, note)
+    return odometry_of_file(Path(odometry), times_s)
 
 
 def _say(frame: TrajectoryFrame, as_json: bool) -> None:

@@ -69,7 +69,6 @@ def odometry_of_file(path: Path, times_s: np.ndarray) -> Odometry:
 
 def odometry_by_sfm(
     video: Path,
-    frame_numbers: np.ndarray,
     times_s: np.ndarray,
     stages: Stages = silent_stages,
     say: Callable[[str], None] = lambda text: None,
@@ -77,7 +76,7 @@ def odometry_by_sfm(
     """Motions between frames of a video, of unknown scale, by structure from motion on six of them a second.
 
     Args:
-        frame_numbers, times_s: (N,) of the frames.
+        times_s: (N,) of the frames.
 
     Raises:
         BadInput: where no model comes of it.
@@ -88,8 +87,7 @@ def odometry_by_sfm(
         min_registered=_MODEL_REGISTERED,
     )
     at, poses = structure_from_motion(video, options, stages, say)
-    slots = np.interp(at, frame_numbers, times_s)
-    return odometry_of_model(slots, poses, times_s)
+    return odometry_of_model(at, poses, times_s)
 
 
 def structure_from_motion(
@@ -101,7 +99,7 @@ def structure_from_motion(
     """Poses of the frames of a video, or of the photos of a folder, in a frame and scale of their own.
 
     Returns:
-        (K,) increasing frame numbers (of photos: the numbers in their names), and K poses.
+        (K,) increasing presentation times of the frames in seconds (of photos: the numbers in their names), and K poses.
 
     Raises:
         BadInput: where no model comes of it.
@@ -109,11 +107,12 @@ def structure_from_motion(
     with tempfile.TemporaryDirectory(prefix="irploc-odometry-") as temporary:
         try:
             with build_map(source, Path(temporary) / "map", options, stages, True, say) as built:
-                frames = scene_of(built, "odometry").frames
+                frames, times = scene_of(built, "odometry").frames, built.photos.times_s
         except IrplocError as error:
             raise BadInput(f"no odometry by structure from motion: {error}") from None
     order = np.argsort(frames.indices, kind="stable")
-    return frames.indices[order].astype(np.float64), frames.poses[order]
+    at = [times.get(number, float(number)) for number in frames.indices[order].tolist()]
+    return np.array(at, dtype=np.float64), frames.poses[order]
 
 
 def odometry_of_model(at: np.ndarray, poses: Poses, wanted: np.ndarray) -> Odometry:

@@ -110,8 +110,8 @@ def test_odometry_by_structure_from_motion_is_asked_for(home: Path, monkeypatch:
     true = AnyScene.load(home / "scenes/toy").frames.poses[slice(0, FRAMES)]
     asked = []
 
-    def fake(video: Path, numbers: np.ndarray, times_s: np.ndarray, *_: object) -> Odometry:
-        asked.append((video.name, numbers.tolist()))
+    def fake(video: Path, times_s: np.ndarray, *_: object) -> Odometry:
+        asked.append((video.name, np.round(10 * times_s).tolist()))
         return Odometry.between(true, 0.01, 0.5, metric=False)
 
     monkeypatch.setattr("irploc.tracking.odometry.odometry_by_sfm", fake)
@@ -119,6 +119,47 @@ def test_odometry_by_structure_from_motion_is_asked_for(home: Path, monkeypatch:
     assert result.exit_code == 0, result.output
     assert asked == [("walk.mp4", list(range(FRAMES)))]
     assert "odometry sfm" in result.stderr
+
+
+def test_where_structure_from_motion_fails_frames_move_steadily_and_the_exit_code_tells(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irploc.errors import BadInput
+
+    def failing(*_: object) -> None:
+        raise BadInput("walk.mp4: only 2 of 12 photos could be registered")
+
+    steadily = run(home, str(home / "walk.mp4"), "--method", "nearest", "--json")
+    monkeypatch.setattr("irploc.tracking.odometry.build_map", failing)
+    result = run(
+        home,
+        *(str(home / "walk.mp4"), "--method", "nearest", "--odometry", "sfm", "--json"),
+        *("--poses", str(tmp_path / "p.txt"), "--tum", str(tmp_path / "p.tum")),
+    )
+    assert result.exit_code == 1
+    rows, expected = ([json.loads(line) for line in part.stdout.splitlines()] for part in (result, steadily))
+    assert [row["center_m"] for row in rows] == [row["center_m"] for row in expected]
+    told = [line for line in result.stderr.splitlines() if "only 2 of 12" in line]
+    assert told == [
+        "no odometry by structure from motion: walk.mp4: only 2 of 12 photos could be registered: "
+        "smoothed as if it moved steadily"
+    ]
+    assert "odometry none" in result.stderr
+    assert len(read_pose_file(tmp_path / "p.txt").names) == FRAMES
+    assert (tmp_path / "p.tum").is_file()
+
+
+def test_a_trajectory_of_other_times_is_refused_before_frames_are_located(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(*_: object) -> None:
+        raise AssertionError("frames were located")
+
+    monkeypatch.setattr("irploc.tracking.trajectory.locate_frames", unwanted)
+    (tmp_path / "later.tum").write_text("1305 0 0 0 0 0 0 1\n1306 0 0 0 0 0 0 1\n")
+    result = run(home, str(home / "walk.mp4"), "--method", "nearest", "--odometry", str(tmp_path / "later.tum"))
+    assert result.exit_code == 1
+    assert "its times must be seconds since the video's beginning" in result.output
 
 
 def test_after_an_interruption_what_was_located_is_smoothed_and_written(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ from irploc.geometry.poses import Poses
 from irploc.geometry.rotations import multiply
 from irploc.geometry.tangent import rotation_of_vector
 from irploc.scene import Frames
-from irploc.tracking.odometry import odometry_of_file, odometry_of_model, steadiness_of
+from irploc.tracking.odometry import odometry_by_sfm, odometry_of_file, odometry_of_model, steadiness_of
 from irploc.workspace import Workspace
 
 STILL = [1.0, 0.0, 0.0, 0.0]
@@ -75,6 +77,27 @@ def test_a_model_gives_motions_without_scale_and_is_less_sure_between_its_frames
     assert odometry.motions.valid.tolist() == [False, False, True, True, True, False]
     assert odometry.motions.centers_m[2:5, 0] == pytest.approx([1.0, 1.0, 1.0])
     assert odometry.position_m[3] > odometry.position_m[2]
+
+
+def test_frames_of_a_model_have_their_own_times_also_after_the_last_frame_that_was_located(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1020 frames of thirty a second, of which one a second is located, the last one at 33 s; the model has every sixth one
+    from the fourth on. The camera moves one unit a second, and 0.6 after 32.1 s."""
+    numbers = np.arange(3, 1020, 6)
+    seconds = numbers / 30
+    centers = np.stack([np.where(seconds < 32.05, seconds, 32.1 + 0.6 * (seconds - 32.1)), 0 * seconds, 0 * seconds], axis=1)
+    model = place_of(centers, numbers / 10).index
+
+    @contextmanager
+    def built(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(photos=SimpleNamespace(times_s=dict(zip(numbers.tolist(), seconds.tolist(), strict=True))))
+
+    monkeypatch.setattr("irploc.tracking.odometry.build_map", built)
+    monkeypatch.setattr("irploc.tracking.odometry.scene_of", lambda *_: model)
+    motions = odometry_by_sfm(Path("walk.mp4"), np.arange(34.0)).motions
+    assert motions.centers_m[1:, 0] == pytest.approx([1.0] * 31 + [0.64], abs=1e-6)
+    assert not motions.valid[0], "the model begins after the first frame"
 
 
 def place_of(centers: Any, seconds: np.ndarray, units: str = "metres", turns: Any = None, folder: str = "nowhere") -> Any:
