@@ -19,7 +19,7 @@ would win against any odometry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,12 +70,14 @@ class Smoothed:
     Attributes:
         poses: NaN where nothing ties a frame to a prediction.
         position_m, rotation_deg: (N,) errors to expect (as likely exceeded as not); NaN where there is no pose.
+        absolute: the predictions, with the standard deviations that they were given.
         scale: metres in a unit of the odometry; 1 where it is metric, or where there is none.
     """
 
     poses: Poses
     position_m: np.ndarray
     rotation_deg: np.ndarray
+    absolute: Absolute
     scale: float = 1.0
 
 
@@ -86,6 +88,7 @@ def smooth(
     sequences: Sequence[object] | np.ndarray | None = None,
     options: PoseGraphOptions | None = None,
     advance: Advance = lambda frames: None,
+    together: np.ndarray | None = None,
 ) -> Smoothed:
     """The trajectory that single-image predictions and motions make most likely.
 
@@ -97,6 +100,8 @@ def smooth(
         sequences: N labels; frames in a row that have the same one belong together. All by default.
         options: how.
         advance: takes the number of frames that were done.
+        together: (N,) what is to be taken for the option of that name, as far as it was known at each frame; a window takes
+            that of the last frame that it answers for.
 
     Raises:
         ValueError: when the counts do not fit.
@@ -105,16 +110,19 @@ def smooth(
     count = len(absolute)
     if odometry is not None and len(odometry.motions) != max(count - 1, 0):
         raise ValueError(f"{len(odometry.motions)} motions between {count} frames")
+    options = options or PoseGraphOptions()
+    together = np.full(count, options.together) if together is None else together
     labels = np.zeros(count) if sequences is None else np.asarray(sequences)
-    if len(labels) != count or (steadiness is not None and len(steadiness.times_s) != count):
-        raise ValueError(f"labels or times are not those of {count} frames")
+    if len(labels) != count or len(together) != count or (steadiness is not None and len(steadiness.times_s) != count):
+        raise ValueError(f"labels, times or counts of neighbours are not those of {count} frames")
     parts = [
         _smooth_sequence(
             absolute[run],
             None if odometry is None else odometry[slice(run.start, run.stop - 1)],
             None if steadiness is None else steadiness[run],
-            options or PoseGraphOptions(),
+            options,
             advance,
+            together[run],
         )
         for run in (runs_of(labels[:-1] == labels[1:]) if count else [])
     ]
@@ -122,6 +130,7 @@ def smooth(
         Poses.concatenate([part.poses for part in parts]),
         np.concatenate([np.zeros(0), *(part.position_m for part in parts)]),
         np.concatenate([np.zeros(0), *(part.rotation_deg for part in parts)]),
+        Absolute.concatenate([part.absolute for part in parts]),
         float(np.median([part.scale for part in parts])) if parts else 1.0,
     )
 
@@ -132,24 +141,26 @@ def _smooth_sequence(
     steadiness: Steadiness | None,
     options: PoseGraphOptions,
     advance: Advance,
+    together: np.ndarray,
 ) -> Smoothed:
     count = len(absolute)
-    found = Smoothed(Poses.missing(count), np.full(count, np.nan), np.full(count, np.nan))
+    found = Smoothed(Poses.missing(count), np.full(count, np.nan), np.full(count, np.nan), Absolute.of_poses(absolute.poses))
     if not absolute.poses.valid.any():
         advance(count)
         return found
     windows = list(_windows(count, options))
-    log_scale, deviation = _log_scale(absolute, odometry, [window for window, _ in windows])
-    if odometry is not None and not odometry.metric:
-        odometry = _scaled(odometry, log_scale)
-    for window, answered in windows:
+    told = _told_scales(absolute, odometry, [window for window, _ in windows])
+    log_scale = 0.0
+    for number, (window, answered) in enumerate(windows):
         part = None if odometry is None else odometry[slice(window.start, window.stop - 1)]
+        log_scale, deviation = _log_scale(told[: number + 1] if options.causal else told)
+        part = part if part is None or part.metric else _scaled(part, log_scale)
         steady = None if steadiness is None else steadiness[window]
         known = with_deviations(absolute[window], part)
-        terms = Terms(known, part, steady, options.together, options.outlier, 0.0, deviation)
-        _answer(found, terms, window, answered)
+        count_as_one = float(together[answered.stop - 1])
+        _answer(found, Terms(known, part, steady, count_as_one, options.outlier, 0.0, deviation), window, answered)
         advance(answered.stop - answered.start)
-    return Smoothed(found.poses, found.position_m, found.rotation_deg, float(np.exp(log_scale)))
+    return replace(found, scale=float(np.exp(log_scale)))
 
 
 def _windows(count: int, options: PoseGraphOptions) -> Iterator[tuple[slice, slice]]:
@@ -169,8 +180,11 @@ def _windows(count: int, options: PoseGraphOptions) -> Iterator[tuple[slice, sli
 
 
 def _answer(found: Smoothed, terms: Terms, window: slice, answered: slice) -> None:
-    """Solves a window and takes over the poses that it answers for."""
+    """Solves a window and takes over the poses that it answers for, and the standard deviations of its predictions."""
     absolute, odometry = terms.absolute, terms.odometry
+    rows = slice(answered.start - window.start, answered.stop - window.start)
+    found.absolute.position_m[answered] = absolute.position_m[rows]
+    found.absolute.rotation_deg[answered] = absolute.rotation_deg[rows]
     if not absolute.poses.valid.any():
         return
     start = start_poses(absolute, odometry, 0.0)
@@ -215,13 +229,19 @@ def _take(found: Smoothed, solution: Solution, rows: slice, at: int) -> None:
     found.rotation_deg[to] = MEDIAN * solution.rotation_deg[rows]
 
 
-def _log_scale(absolute: Absolute, odometry: Odometry | None, windows: list[slice]) -> tuple[float, float]:
-    """The logarithm of the odometry's scale, the weighted median of what windows say, and how much windows may differ."""
+def _told_scales(absolute: Absolute, odometry: Odometry | None, windows: list[slice]) -> np.ndarray:
+    """(K, 2) what windows say of the odometry's scale, and how sure they are; (0, 2) where it is known."""
     if odometry is None or odometry.metric:
-        return 0.0, _SCALE_DEVIATION
+        return np.zeros((0, 2))
     uniform = Absolute(absolute.poses, np.full(len(absolute), 0.1), np.full(len(absolute), 5.0))
-    told = [scale_of(uniform[window], odometry[slice(window.start, window.stop - 1)]) for window in windows]
-    scales, weights = (np.array(column) for column in zip(*told, strict=True))
+    return np.array([scale_of(uniform[window], odometry[slice(window.start, window.stop - 1)]) for window in windows])
+
+
+def _log_scale(told: np.ndarray) -> tuple[float, float]:
+    """The logarithm of the odometry's scale, the weighted median of what windows say, and how much windows may differ."""
+    if not len(told):
+        return 0.0, _SCALE_DEVIATION
+    scales, weights = told.T
     if weights.max() < _LEAST_WEIGHT:
         return float(np.log(scales[np.argmax(weights)])), _VAGUE_SCALE_DEVIATION
     order = np.argsort(scales)

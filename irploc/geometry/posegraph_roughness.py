@@ -1,14 +1,15 @@
 """How much a frame's prediction is worth where its method does not say: by how roughly predictions move around it.
 
 Predictions that are good move as the camera does; where they are bad they jump, from one wrong place to the next, although
-neighbouring ones are wrong alike. The standard deviation of a frame is taken to be in proportion to the root mean square of
-the differences between predicted motions and odometry in the frames around.
+neighbouring ones are wrong alike. The standard deviation of a frame is taken to be in proportion to the differences between
+predicted motions and odometry in the frames around: of the thirteen around a frame the third largest counts, so that one
+wrong frame, which makes two jumps, does not make itself believable.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from numpy.lib.stride_tricks import sliding_window_view
 
 from irploc.geometry.posegraph_terms import Absolute, Odometry, motions_between
 from irploc.geometry.poses import Poses
@@ -16,6 +17,7 @@ from irploc.geometry.rotations import conjugate, multiply
 from irploc.geometry.tangent import rotation_vector
 
 AROUND = 6  # frames before and after
+_SHARE, _OF_MEAN = 5 / 6, 1.69  # of differences that are smaller; its square over the mean square where three are normal
 TIMES = 2.0  # errors over differences between neighbouring ones, where nine tenths of an error are the neighbour's too
 _LEAST_M, _LEAST_DEG = 0.003, 0.15
 _UNKNOWN_M, _UNKNOWN_DEG = 0.2, 10.0  # where no two neighbouring frames have predictions
@@ -57,13 +59,12 @@ def _around(
     """(N,) from (N - 1,) squared differences, of which ``rows`` are known."""
     if not len(rows):
         return np.full(count, unknown)
-    known = np.zeros(len(squares))
-    known[rows] = 1.0
-    size = 2 * AROUND + 1
-    filled = np.where(known > 0, np.nan_to_num(squares) - np.nan_to_num(noise) ** 2, 0.0)
-    shares = uniform_filter1d(known, size, mode="nearest")
-    usual = float(filled[rows].mean())
-    mean = np.where(shares > 1e-9, uniform_filter1d(filled, size, mode="nearest") / np.maximum(shares, 1e-9), usual)
+    known = np.full(len(squares), np.nan)
+    known[rows] = squares[rows] / _OF_MEAN - noise[rows] ** 2
+    near = sliding_window_view(np.pad(known, AROUND, constant_values=np.nan), 2 * AROUND + 1)
+    some = np.isfinite(near).any(axis=1)
+    mean = np.full(len(squares), np.quantile(known[rows], _SHARE))
+    mean[some] = np.nanquantile(near[some], _SHARE, axis=1)
     mean = np.maximum(mean, least**2)
     between = np.sqrt(mean[1:] * mean[:-1])
     return TIMES * np.sqrt(np.concatenate([mean[:1], between, mean[-1:]]))

@@ -32,6 +32,15 @@ class Absolute:
         """Predictions of which nobody knows how good they are."""
         return cls(poses, np.full(len(poses), np.nan), np.full(len(poses), np.nan))
 
+    @classmethod
+    def concatenate(cls, parts: list[Absolute]) -> Absolute:
+        """All frames of all parts, in order."""
+        return cls(
+            Poses.concatenate([part.poses for part in parts]),
+            np.concatenate([np.zeros(0), *(part.position_m for part in parts)]),
+            np.concatenate([np.zeros(0), *(part.rotation_deg for part in parts)]),
+        )
+
     def __len__(self) -> int:
         return len(self.poses)
 

@@ -37,8 +37,8 @@ class LocatedFrame:
         number: 0-based, in the video.
         time_s: its presentation time.
         answer: what the localizer says of it.
-        errors: metres and degrees by which the answer may be off, for the smoothing: those that its method expects, else
-            those of the yardstick; NaN where neither knows.
+        errors: metres and degrees by which the answer may be off, for the smoothing (see ``yardstick.known_errors``); NaN
+            where nobody knows.
     """
 
     number: int
@@ -79,7 +79,7 @@ def locate_frames(localizer: Localizer, frames: Iterable[VideoFrame]) -> Iterato
     """
     waiting: deque[tuple[int, float]] = deque()
     (served,) = localizer.scenes
-    listening = Overheard(served.estimator, served.place)
+    listening = Overheard(served.estimator, served.place, _looks_at_points(served))
     localizer = Localizer([replace(served, estimator=listening)], localizer.encoder, localizer.focal_px)
 
     def pixels() -> Iterator[np.ndarray]:
@@ -107,12 +107,13 @@ def smooth_poses(
     sequences: Sequence[object] | np.ndarray | None = None,
     options: PoseGraphOptions | None = None,
     advance: Advance = lambda frames: None,
+    together: np.ndarray | None = None,
 ) -> Smoothed:
     """``posegraph.smooth`` in one thread: its matrices are so small that several only wait for each other."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
-        return smooth(absolute, odometry, steadiness, sequences, options, advance)
+        return smooth(absolute, odometry, steadiness, sequences, options, advance, together)
 
 
 def smooth_frames(
@@ -125,7 +126,8 @@ def smooth_frames(
 ) -> list[TrajectoryFrame]:
     """The trajectory that the frames' own answers and the motions between them make most likely.
 
-    Answers that are ``ok`` or ``approximate`` count.
+    Answers that are ``ok`` or ``approximate`` count. Where the options say causal, poses, statuses and errors of a frame
+    rest on the frames up to it.
 
     Args:
         frames: N, in order.
@@ -137,66 +139,85 @@ def smooth_frames(
     """
     if not frames:
         return []
-    options = _timed(options or PoseGraphOptions(), frames, served)
-    absolute, calibrated = _absolute(frames)
-    smoothed = smooth_poses(absolute, odometry, steadiness, None, options, advance)
-    poses = _without_far(smoothed.poses, absolute, odometry, np.array([frame.time_s for frame in frames]))
-    expected = _expected(smoothed, calibrated)
-    agrees = _agrees(absolute, poses, expected)
+    options = options or PoseGraphOptions()
+    times_s, given = np.array([frame.time_s for frame in frames]), _absolute(frames)
+    together = np.ones(len(frames)) if _looks_at_points(served) else _together(times_s, options)
+    smoothed = smooth_poses(given, odometry, steadiness, None, options, advance, together)
+    poses = smoothed.poses if odometry is not None else _without_far(smoothed.poses, given, times_s, options.causal)
+    errors = _OPTIMISM * np.stack([smoothed.position_m, smoothed.rotation_deg], axis=1)
+    agrees = _agrees(smoothed.absolute, poses, errors)
+    announced = _announced(frames, given)
     return [
-        _together(frame, poses[[row]], expected[row], bool(agrees[row]), odometry is not None, served)
+        _together_with(
+            frame,
+            poses[[row]],
+            (float(errors[row, 0]), float(errors[row, 1])) if announced[row] else None,
+            bool(agrees[row]),
+            odometry is not None,
+            served,
+        )
         for row, frame in enumerate(frames)
     ]
 
 
-def _timed(options: PoseGraphOptions, frames: Sequence[LocatedFrame], served: Served) -> PoseGraphOptions:
-    if isinstance(served.estimator, Structure):
-        return replace(options, together=1.0)
-    seconds = np.array([frame.time_s for frame in frames])
-    step_s = float(np.median(np.diff(seconds))) if len(frames) > 1 else _TOGETHER_S
-    return replace(options, together=float(np.clip(_TOGETHER_S / max(step_s, 1e-3), 1.0, options.together)))
+def _looks_at_points(served: Served) -> bool:
+    """Whether the method looks at points of the photo, so that its errors have little to do with the embedding's."""
+    return isinstance(served.estimator, Structure)
 
 
-def _absolute(frames: Sequence[LocatedFrame]) -> tuple[Absolute, bool]:
-    """What frames say by themselves, and whether their method knows what errors to expect."""
+def _together(times_s: np.ndarray, options: PoseGraphOptions) -> np.ndarray:
+    """(N,) frames in a row that err alike, by the median step between frames; when causal, between those up to each."""
+    steps, count = np.diff(times_s), len(times_s)
+    if options.causal:
+        usual = np.array([_TOGETHER_S, *(np.median(steps[: last + 1]) for last in range(count - 1))])
+    else:
+        usual = np.full(count, np.median(steps) if count > 1 else _TOGETHER_S)
+    return np.asarray(np.clip(_TOGETHER_S / np.maximum(usual, 1e-3), 1.0, options.together))
+
+
+def _absolute(frames: Sequence[LocatedFrame]) -> Absolute:
+    """What frames say by themselves."""
     usable = [frame.answer.status in (OK, APPROXIMATE) and bool(frame.answer.pose.valid[0]) for frame in frames]
     answers = [frame.answer.pose if use else Poses.missing(1) for frame, use in zip(frames, usable, strict=True)]
     errors = np.array([frame.errors for frame in frames]).reshape(-1, 2) / MEDIAN
-    calibrated = all(frame.answer.expected_error for frame, use in zip(frames, usable, strict=True) if use)
-    return Absolute(Poses.concatenate(answers), errors[:, 0], errors[:, 1]), calibrated
+    return Absolute(Poses.concatenate(answers), errors[:, 0], errors[:, 1])
 
 
-def _expected(smoothed: Smoothed, calibrated: bool) -> list[tuple[float, float] | None]:
-    errors = _OPTIMISM * np.stack([smoothed.position_m, smoothed.rotation_deg], axis=1)
-    return [(float(m), float(deg)) if calibrated and np.isfinite(m) else None for m, deg in errors]
+def _announced(frames: Sequence[LocatedFrame], given: Absolute) -> np.ndarray:
+    """(N,) whether errors to expect are told: where the method tells some of the frame, or where the frame has no answer, of
+    the last one before it that has one (before the first: of the first)."""
+    own = np.array([frame.answer.expected_error is not None for frame in frames])
+    answered = np.flatnonzero(given.poses.valid)
+    if not len(answered):
+        return np.zeros(len(frames), dtype=bool)
+    return own[answered[np.maximum(np.searchsorted(answered, np.arange(len(frames)), side="right") - 1, 0)]]
 
 
-def _without_far(poses: Poses, absolute: Absolute, odometry: Odometry | None, times_s: np.ndarray) -> Poses:
-    """Nothing for frames that neither odometry nor a moment's steadiness ties to one with an answer."""
-    if odometry is not None:
-        return poses
-    own = times_s[absolute.poses.valid]
+def _without_far(poses: Poses, given: Absolute, times_s: np.ndarray, causal: bool) -> Poses:
+    """Nothing for frames that no moment's steadiness ties to one with an answer; when causal, to one before."""
+    own = times_s[given.poses.valid]
     if not len(own):
         return poses
-    after = np.clip(np.searchsorted(own, times_s), 1, max(len(own) - 1, 1))
-    after = np.minimum(after, len(own) - 1)
-    away_s = np.minimum(np.abs(times_s - own[after]), np.abs(times_s - own[np.maximum(after - 1, 0)]))
-    far = away_s > _FARTHEST_S
+    last, following = np.searchsorted(own, times_s, side="right") - 1, np.searchsorted(own, times_s)
+    since_s = np.where(last >= 0, times_s - own[np.maximum(last, 0)], np.inf)
+    until_s = np.where(following < len(own), own[np.minimum(following, len(own) - 1)] - times_s, np.inf)
+    far = (since_s if causal else np.minimum(since_s, until_s)) > _FARTHEST_S
     return Poses(np.where(far[:, None], np.nan, poses.centers_m), np.where(far[:, None], np.nan, poses.world_from_cam_wxyz))
 
 
-def _agrees(absolute: Absolute, poses: Poses, expected: Sequence[tuple[float, float] | None]) -> np.ndarray:
-    """(N,) whether a frame's own answer is near the trajectory, as far as anyone knows what near is."""
-    known = absolute.poses.valid & poses.valid
-    away_m, away_deg = np.full(len(poses), np.inf), np.full(len(poses), np.inf)
-    away_m[known], away_deg[known] = pose_errors(absolute.poses[known], poses[known])
-    theirs = np.array([error or (np.inf, np.inf) for error in expected]).reshape(-1, 2)
-    limit_m = _REJECTED * (MEDIAN * absolute.position_m + theirs[:, 0])
-    limit_deg = _REJECTED * (MEDIAN * absolute.rotation_deg + theirs[:, 1])
-    return known & ~((away_m > limit_m) | (away_deg > limit_deg))
+def _agrees(given: Absolute, poses: Poses, errors: np.ndarray) -> np.ndarray:
+    """(N,) whether a frame's own answer is as near the trajectory as its standard deviations and the (N, 2) errors to expect
+    of the trajectory let expect."""
+    known = given.poses.valid & poses.valid
+    away_m, away_deg = pose_errors(given.poses[known], poses[known])
+    limit_m = _REJECTED * (MEDIAN * given.position_m[known] + errors[known, 0])
+    limit_deg = _REJECTED * (MEDIAN * given.rotation_deg[known] + errors[known, 1])
+    agrees = np.zeros(len(poses), dtype=bool)
+    agrees[known] = (away_m <= limit_m) & (away_deg <= limit_deg)
+    return agrees
 
 
-def _together(
+def _together_with(
     frame: LocatedFrame,
     pose: Poses,
     expected: tuple[float, float] | None,

@@ -1,8 +1,9 @@
-"""How good each answer of a method is that does not say so: as good as the map is near the photo.
+"""How good each answer of a method is, for those who smooth answers: as good as the map is near the photo.
 
-Methods without a calibration err most where no mapping photo looks like the photo, as all others do. What error the most
-similar mapping photo has is learned in every place (``nearest``, see ``estimators.calibration``): it is no error that the
-method announces, but it tells which of its answers to follow.
+Methods that look at embeddings err most where no mapping photo looks like the photo. What error the most similar mapping
+photo has is learned in every place (``nearest``, see ``estimators.calibration``): it is no error that a method announces,
+but it tells which of its answers to follow, better than the errors that methods expect themselves (docs/trajectory.md). A
+method that looks at the photo's points errs for other reasons, and knows better.
 """
 
 from __future__ import annotations
@@ -40,30 +41,37 @@ class Overheard:
     Args:
         estimator: the method.
         place: where it answers.
+        trusted: whether the errors that the method expects are taken before those of the yardstick.
     """
 
-    def __init__(self, estimator: PoseEstimator, place: Place) -> None:
-        self._estimator, self._yardstick = estimator, Yardstick(place)
+    def __init__(self, estimator: PoseEstimator, place: Place, trusted: bool = False) -> None:
+        self._estimator, self._yardstick, self._trusted = estimator, Yardstick(place), trusted
         self.heard: deque[tuple[float, float]] = deque()  # of every answer, in order, until somebody takes it
 
     def estimate(self, query: Query) -> PoseEstimates:
         """What the method says."""
         found = self._estimator.estimate(query)
-        for metres, degrees in known_errors(found, self._yardstick, query).tolist():
+        for metres, degrees in known_errors(found, self._yardstick, query, self._trusted).tolist():
             self.heard.append((metres, degrees))
         return found
 
 
-def known_errors(estimates: PoseEstimates, yardstick: Yardstick, query: Query) -> np.ndarray:
-    """(N, 2) errors that the method expects of its answers, or where it expects nothing, those of the yardstick."""
+def known_errors(estimates: PoseEstimates, yardstick: Yardstick, query: Query, trusted: bool = False) -> np.ndarray:
+    """(N, 2) errors of the yardstick, or where it knows none, those that the method expects of its answers.
+
+    Args:
+        trusted: the other way round.
+    """
     own = np.stack([estimates.position_m, estimates.rotation_deg], axis=1)
-    unknown = np.isnan(own).any(axis=1)
-    if unknown.any():
-        own[unknown] = yardstick.errors(query.embeddings[unknown])
-    return own
+    if trusted and not np.isnan(own).any():
+        return own
+    first, second = yardstick.errors(query.embeddings), own
+    if trusted:
+        first, second = second, first
+    return np.where(np.isnan(first).any(axis=1, keepdims=True), second, first)
 
 
-def absolute_of(estimates: PoseEstimates, place: Place, query: Query) -> Absolute:
-    """Answers of a method as a pose graph takes them."""
-    errors = known_errors(estimates, Yardstick(place), query) / MEDIAN
+def absolute_of(estimates: PoseEstimates, place: Place, query: Query, trusted: bool = False) -> Absolute:
+    """Answers of a method as a pose graph takes them; ``trusted`` as in ``known_errors``."""
+    errors = known_errors(estimates, Yardstick(place), query, trusted) / MEDIAN
     return Absolute(estimates.poses, errors[:, 0], errors[:, 1])

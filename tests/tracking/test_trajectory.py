@@ -208,3 +208,75 @@ def test_smoothing_halves_the_errors_of_a_noisy_walk() -> None:
     found = smooth_frames([located(row, noisy[[row]]) for row in range(60)], SERVED, odometry(true), None)
     smoothed = Poses.concatenate([frame.answer.pose for frame in found])
     assert np.median(pose_errors(smoothed, true)[0]) < 0.4 * np.median(pose_errors(noisy, true)[0])
+
+
+def lost(number: int) -> LocatedFrame:
+    return located(number, None, "not_localized")
+
+
+def silently(frame: LocatedFrame, errors: tuple[float, float] = (np.nan, np.nan)) -> LocatedFrame:
+    """Of a method that expects no errors; the smoothing may know some."""
+    return LocatedFrame(frame.number, frame.time_s, unknown_error(frame.answer), errors)
+
+
+@pytest.mark.parametrize("errors", [(0.1, 4.0), (np.nan, np.nan)], ids=["by the yardstick", "by roughness"])
+def test_a_frame_that_disagrees_is_noticed_where_the_method_expects_no_errors(errors: tuple[float, float]) -> None:
+    true = line(30)
+    frames = [silently(located(row, true[[row]]), errors) for row in range(30)]
+    frames[12] = silently(located(12, Poses([[9.0, 0.0, 0.0]], [STILL])), errors)
+    found = smooth_frames(frames, SERVED, odometry(true), None)
+    assert found[12].answer.status == "approximate"
+    assert "its own photo disagrees" in str(found[12].answer.note)
+    assert found[12].answer.pose.centers_m[0] == pytest.approx([0.12, 0.0, 0.0], abs=0.02)
+    assert [frame.answer.status for frame in found].count("approximate") == 1
+    assert not any(frame.answer.expected_error for frame in found)
+
+
+def test_a_frame_without_expected_errors_takes_them_from_no_other() -> None:
+    true = line(30)
+    frames = [located(row, true[[row]]) for row in range(30)]
+    frames[3], frames[4] = silently(frames[3], (0.1, 4.0)), lost(4)
+    frames[12], frames[20] = located(12, Poses([[9.0, 0.0, 0.0]], [STILL])), lost(20)
+    found = smooth_frames(frames, SERVED, odometry(true), None)
+    assert [row for row in range(30) if not found[row].answer.expected_error] == [3, 4]
+    assert [row for row in range(30) if found[row].answer.status != "ok"] == [4, 12, 20]
+
+
+def test_nothing_before_a_cut_changes_when_a_causal_video_is_cut() -> None:
+    """Every thing that later frames could tell: a frame rate that changes, answers after a gap, errors that are not told."""
+    generator, count = np.random.default_rng(3), 40
+    times = np.concatenate([0.1 * np.arange(25), 2.4 + 0.7 * np.arange(1, 16)])
+    true = Poses(np.stack([0.2 * times, 0 * times, 0 * times], axis=1), [STILL] * count)
+    noisy = Poses(true.centers_m + 0.05 * generator.normal(size=(count, 3)), true.world_from_cam_wxyz)
+    frames = [located(row, noisy[[row]]) for row in range(count)]
+    for row in (0, *range(6, 21), 30, 31):
+        frames[row] = lost(row)
+    frames[4] = located(4, Poses([[9.0, 0.0, 0.0]], [STILL]))
+    frames[35] = silently(frames[35])
+    frames = [replace(frame, time_s=float(time)) for frame, time in zip(frames, times, strict=True)]
+    options = PoseGraphOptions(window=12, causal=True)
+    for motions in (None, Odometry.between(true, 0.01, 0.5)):
+        whole = smooth_frames(frames, SERVED, motions, Steadiness(times, 0.3, 20.0), options)
+        for cut in range(1, count):
+            moved = None if motions is None else motions[slice(0, cut - 1)]
+            part = smooth_frames(frames[:cut], SERVED, moved, Steadiness(times[:cut], 0.3, 20.0), options)
+            assert [same.answer.to_json() for same in part] == [same.answer.to_json() for same in whole[:cut]], cut
+    assert {frame.answer.status for frame in whole} == {"ok", "approximate", "not_localized"}
+
+
+class Measured(Guess):
+    """A method that expects a centimetre and a degree."""
+
+    def estimate(self, query: Query) -> PoseEstimates:
+        count = len(query)
+        return replace(super().estimate(query), position_m=np.full(count, 0.01), rotation_deg=np.full(count, 1.0))
+
+
+def test_the_smoothing_goes_by_the_yardstick_unless_the_method_looks_at_points() -> None:
+    place, vectors = toy_place()
+    query = Query(vectors[[10, 40]])
+    found, expected = Measured().estimate(query), Yardstick(place).errors(query.embeddings)
+    assert absolute_of(found, place, query).position_m == pytest.approx(expected[:, 0] / 1.538)
+    assert absolute_of(found, place, query, trusted=True).position_m == pytest.approx([0.01 / 1.538] * 2)
+    small, _ = toy_place(12)
+    assert absolute_of(found, small, query).rotation_deg == pytest.approx([1.0 / 1.538] * 2), "too few photos to learn from"
