@@ -7,8 +7,9 @@
 The scene is one of the workspace (``IRPLOC_WORKSPACE``) with embeddings. Test photos whose numbers go up by one are a walk.
 Odometry is the true motion from each photo to the next with noise: each of the three coordinates of the translation, in the
 camera's frame, gets a normal error of 1 cm standard deviation, each of the three rotation components one of 0.5 degrees (so
-that a step is off by 1.6 cm and 0.8 degrees). Expected errors are those that methods announce; ``not calibrated`` is as if
-they announced none. Medians over all photos and seeds. ``--tune`` takes stretches of the mapping walks out of the map, asks
+that a step is off by 1.6 cm and 0.8 degrees). Answers are weighed as ``irploc localize VIDEO`` weighs them, by the errors of
+the nearest mapping photo (``irploc.tracking.yardstick``); ``own errors`` is by those that methods announce, where they do.
+Medians over all photos and seeds. ``--tune`` takes stretches of the mapping walks out of the map, asks
 for them, and averages the logarithm of after / before over stretches, methods, positions and rotations: no test photo is
 looked at.
 """
@@ -18,13 +19,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from irploc.estimators.base import PoseEstimates, Query
+from irploc.estimators.base import Query
 from irploc.estimators.build import Place, build_estimator, open_place
 from irploc.geometry.posegraph import PoseGraphOptions
 from irploc.geometry.posegraph_terms import Absolute, Odometry, motions_between
@@ -72,24 +74,22 @@ def measure(place: Place, methods: list[str], seeds: int, options: PoseGraphOpti
     true, walks = frames.poses[rows], walks_of(frames.sequences[rows], frames.indices[rows])
     print(f"{len(rows)} test photos in {walks.max() + 1} walks, windows of {options.window}")
     steadiness = steadiness_of(place, np.arange(len(rows)) / FPS, FPS)
-    print(
-        "| method | single photos | graph | better by | not calibrated | better by | no odometry | better by | ms a photo |"
-    )
+    print("| method | single photos | graph | better by | own errors | better by | no odometry | better by | ms a photo |")
     print("|---|---|---|---|---|---|---|---|---|")
     for method in methods:
-        estimates = build_estimator(method, place).estimate(Query(place.store.vectors(rows)))
-        started = time.perf_counter()
-        noisy = [odometry_with_noise(true, seed) for seed in range(seeds)]
         query = Query(place.store.vectors(rows))
+        estimates = build_estimator(method, place).estimate(query)
+        noisy = [odometry_with_noise(true, seed) for seed in range(seeds)]
+        started = time.perf_counter()
         absolute = absolute_of(estimates, place, query)
-        calibrated = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
+        weighed = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
         spent = 1e3 * (time.perf_counter() - started) / (seeds * len(rows))
-        absolute = absolute_of(PoseEstimates.of_poses(estimates.poses), place, query)
-        plain = [smooth_poses(absolute, odometry, None, walks, options) for odometry in noisy]
+        own = absolute_of(estimates, place, query, trusted=True)
+        by_own = [smooth_poses(own, odometry, None, walks, options) for odometry in noisy]
         before = medians([estimates.poses], true)
         cells = [f"`{method}`", in_words(before)]
-        alone = smooth_poses(absolute_of(estimates, place, query), None, steadiness, walks, options)
-        for found in (calibrated, plain, [alone]):
+        alone = smooth_poses(absolute, None, steadiness, walks, options)
+        for found in (weighed, by_own, [alone]):
             after = medians([smoothed.poses for smoothed in found], true)
             cells += [in_words(after), " ".join(f"{100 * (1 - ratio):.0f} %" for ratio in after / before)]
         print(f"| {' | '.join([*cells, f'{spent:.2f}'])} |", flush=True)
@@ -100,6 +100,7 @@ def measure_sfm(place: Place, methods: list[str], count: int, options: PoseGraph
     frames = place.store.frames
     rows = np.flatnonzero(frames.splits == "test")
     walks = walks_of(frames.sequences[rows], frames.indices[rows])
+    count = fewer(count, int(walks.max()) + 1)
     rows, walks = rows[walks < count], walks[walks < count]
     started = time.perf_counter()
     odometry = [odometry_of_photos(frames[rows[walks == walk]]) for walk in range(count)]
@@ -118,6 +119,13 @@ def measure_sfm(place: Place, methods: list[str], count: int, options: PoseGraph
         print(f"| `{method}` | {in_words(before)} | {in_words(after)} | {better} |", flush=True)
 
 
+def fewer(wanted: int, walks: int) -> int:
+    """As many walks as wanted, or all that there are."""
+    if wanted > walks:
+        print(f"--sfm {wanted}: there are {walks} walks of test photos, all are taken", file=sys.stderr)
+    return min(wanted, walks)
+
+
 def odometry_of_photos(frames: Frames) -> Odometry:
     """By structure from motion on the photos of a walk, every other one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +139,7 @@ def odometry_of_photos(frames: Frames) -> Odometry:
 def tune(place: Place, methods: list[str]) -> None:
     """Prints what each combination of options makes of stretches of mapping walks."""
     asked = [held_out(place, method, *stretch) for method, stretch in itertools.product(methods, STRETCHES)]
-    print("| together | outlier | calibrated | not calibrated |")
+    print("| together | outlier | nearest mapping photo | own errors |")
     print("|---|---|---|---|")
     for together, outlier in itertools.product((5.0, 10.0, 20.0, 40.0, 80.0), (1.0, 2.0, 3.0, 4.0)):
         options = PoseGraphOptions(together=together, outlier=outlier)
@@ -147,7 +155,8 @@ def tune(place: Place, methods: list[str]) -> None:
 
 
 def held_out(place: Place, method: str, first: float, last: float) -> tuple[list[Absolute], Poses, np.ndarray]:
-    """Answers for a stretch of each mapping walk by a map without it, calibrated and not; the true poses; the walks."""
+    """Answers for a stretch of each mapping walk by a map without it, weighed by the yardstick and by their own errors; the
+    true poses; the walks."""
     frames, vectors = place.index.frames, place.index.vectors
     walks = walks_of(frames.sequences, frames.indices)
     parts: list[list[Absolute]] = [[], []]
@@ -159,18 +168,9 @@ def held_out(place: Place, method: str, first: float, last: float) -> tuple[list
         query = Query(vectors[stretch])
         estimates = build_estimator(method, smaller).estimate(query)
         parts[0].append(absolute_of(estimates, smaller, query))
-        parts[1].append(absolute_of(PoseEstimates.of_poses(estimates.poses), smaller, query))
+        parts[1].append(absolute_of(estimates, smaller, query, trusted=True))
         rows.append(stretch)
-    return [together(part) for part in parts], frames.poses[np.concatenate(rows)], walks[np.concatenate(rows)]
-
-
-def together(parts: list[Absolute]) -> Absolute:
-    """One after the other."""
-    return Absolute(
-        Poses.concatenate([part.poses for part in parts]),
-        np.concatenate([part.position_m for part in parts]),
-        np.concatenate([part.rotation_deg for part in parts]),
-    )
+    return [Absolute.concatenate(part) for part in parts], frames.poses[np.concatenate(rows)], walks[np.concatenate(rows)]
 
 
 def walks_of(sequences: np.ndarray, indices: np.ndarray) -> np.ndarray:
