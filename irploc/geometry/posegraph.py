@@ -31,7 +31,7 @@ from irploc.geometry.posegraph_terms import Absolute, Odometry, Steadiness
 from irploc.geometry.poses import Poses
 
 MEDIAN = 1.538  # of the length of three coordinates that are normal with standard deviation 1
-_SCALE_DEVIATION = 0.1  # of the logarithm of a scale, within a window
+_SCALE_DEVIATION = 0.1  # of the logarithm of a scale, within a window, at least
 _VAGUE_SCALE_DEVIATION = 0.5
 _LEAST_WEIGHT = 4.0  # where the odometry moved less than twice the standard deviations of predictions, its scale is vague
 Advance = Callable[[int], None]
@@ -153,11 +153,11 @@ def _smooth_sequence(
     log_scale = 0.0
     for number, (window, answered) in enumerate(windows):
         part = None if odometry is None else odometry[slice(window.start, window.stop - 1)]
-        log_scale, deviation = _log_scale(told[: number + 1] if options.causal else told)
+        count_as_one = float(together[answered.stop - 1])
+        log_scale, deviation = _log_scale(told[: number + 1] if options.causal else told, count_as_one)
         part = part if part is None or part.metric else _scaled(part, log_scale)
         steady = None if steadiness is None else steadiness[window]
         known = with_deviations(absolute[window], part)
-        count_as_one = float(together[answered.stop - 1])
         _answer(found, Terms(known, part, steady, count_as_one, options.outlier, 0.0, deviation), window, answered)
         advance(answered.stop - answered.start)
     return replace(found, scale=float(np.exp(log_scale)))
@@ -237,8 +237,9 @@ def _told_scales(absolute: Absolute, odometry: Odometry | None, windows: list[sl
     return np.array([scale_of(uniform[window], odometry[slice(window.start, window.stop - 1)]) for window in windows])
 
 
-def _log_scale(told: np.ndarray) -> tuple[float, float]:
-    """The logarithm of the odometry's scale, the weighted median of what windows say, and how much windows may differ."""
+def _log_scale(told: np.ndarray, together: float) -> tuple[float, float]:
+    """The logarithm of the odometry's scale, the weighted median of what windows say, and how much a window may differ: as
+    much as the surest one may be wrong, where so many predictions ``together`` count as one."""
     if not len(told):
         return 0.0, _SCALE_DEVIATION
     scales, weights = told.T
@@ -246,7 +247,8 @@ def _log_scale(told: np.ndarray) -> tuple[float, float]:
         return float(np.log(scales[np.argmax(weights)])), _VAGUE_SCALE_DEVIATION
     order = np.argsort(scales)
     middle = np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())
-    return float(np.log(scales[order][middle])), _SCALE_DEVIATION
+    deviation = np.clip(np.sqrt(together / weights.max()), _SCALE_DEVIATION, _VAGUE_SCALE_DEVIATION)
+    return float(np.log(scales[order][middle])), float(deviation)
 
 
 def _scaled(odometry: Odometry, log_scale: float) -> Odometry:

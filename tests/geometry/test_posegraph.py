@@ -4,9 +4,10 @@ import time
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from irploc.errors import BadInput
-from irploc.geometry.posegraph import MEDIAN, PoseGraphOptions, _windows, smooth
+from irploc.geometry.posegraph import MEDIAN, PoseGraphOptions, _log_scale, _windows, smooth
 from irploc.geometry.posegraph_solver import Terms, _Conditioner, _Problem, solve
 from irploc.geometry.posegraph_start import interpolated, start_poses
 from irploc.geometry.posegraph_terms import Absolute, Odometry, Steadiness, motions_between
@@ -310,10 +311,11 @@ def test_a_hundred_frames_take_a_fraction_of_a_second() -> None:
     odometry = Odometry(disturbed(motions_between(true), 0.01, 0.5, 22), np.full(99, 0.01), np.full(99, 0.5))
     terms, start = Terms(absolute, odometry, None, 20.0, 3.0), start_poses(absolute, odometry, 0.0)
     seconds, steps = [], []
-    for _ in range(3):
-        started = time.perf_counter()
-        steps.append(solve(terms, start).steps)
-        seconds.append(time.perf_counter() - started)
+    with threadpool_limits(1, "blas"):  # as ``tracking.trajectory.smooth_poses`` does
+        for _ in range(3):
+            started = time.perf_counter()
+            steps.append(solve(terms, start).steps)
+            seconds.append(time.perf_counter() - started)
     assert max(steps) < 30
     assert min(seconds) < 0.5, "0.03 s on an idle core"
 
@@ -329,3 +331,12 @@ def test_counts_that_do_not_fit_are_a_programmers_mistake() -> None:
         smooth(walk(3), Odometry.between(walk(5), 0.1, 1.0))
     with pytest.raises(ValueError, match="not those of 3 frames"):
         smooth(walk(3), sequences=["a", "b"])
+
+
+def test_a_scale_is_as_sure_as_the_independent_predictions_that_told_it() -> None:
+    """Of windows that say 2 and 3 the surer one counts. Its weight is 400; where twenty predictions count as one it is 20, and
+    the standard deviation of the logarithm 1 / sqrt(20); it stays between a tenth and a half."""
+    told_by = np.array([[2.0, 400.0], [3.0, 100.0]])
+    assert _log_scale(told_by, 20.0) == pytest.approx((np.log(2.0), 0.2236), abs=1e-4)
+    assert _log_scale(told_by, 1.0)[1] == pytest.approx(0.1)
+    assert _log_scale(told_by / [1.0, 20.0], 20.0)[1] == pytest.approx(0.5)
