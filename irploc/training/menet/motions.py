@@ -10,14 +10,12 @@ import numpy as np
 
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses
+from irploc.geometry.relative import relative_poses
 
 
 def motions(poses: Poses, pairs: np.ndarray) -> Poses:
     """P motions ``a_from_b`` of the cameras in the rows (P, 2), a first."""
-    first, second = poses[pairs[:, 0]], poses[pairs[:, 1]]
-    a_from_world = rotations.conjugate(first.world_from_cam_wxyz)
-    moved = rotations.rotate(a_from_world, second.centers_m - first.centers_m)
-    return Poses(moved, rotations.multiply(a_from_world, second.world_from_cam_wxyz))
+    return relative_poses(poses[pairs[:, 0]], poses[pairs[:, 1]])
 
 
 def inverse(a_from_b: Poses) -> Poses:
