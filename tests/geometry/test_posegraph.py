@@ -334,8 +334,8 @@ def test_counts_that_do_not_fit_are_a_programmers_mistake() -> None:
 
 
 def test_a_scale_is_as_sure_as_the_independent_predictions_that_told_it() -> None:
-    """Of windows that say 2 and 3 the surer one counts. Its weight is 400; where twenty predictions count as one it is 20, and
-    the standard deviation of the logarithm 1 / sqrt(20); it stays between a tenth and a half."""
+    """Of windows that say 2 and 3 the surer one counts. Its weight is 400; where twenty predictions count as one it is 20,
+    and the standard deviation of the logarithm 1 / sqrt(20); it stays between a tenth and a half."""
     told_by = np.array([[2.0, 400.0], [3.0, 100.0]])
     assert _log_scale(told_by, 20.0) == pytest.approx((np.log(2.0), 0.2236), abs=1e-4)
     assert _log_scale(told_by, 1.0)[1] == pytest.approx(0.1)
