@@ -254,10 +254,10 @@ def test_nothing_before_a_cut_changes_when_a_causal_video_is_cut() -> None:
     frames[4] = located(4, Poses([[9.0, 0.0, 0.0]], [STILL]))
     frames[35] = silently(frames[35])
     frames = [replace(frame, time_s=float(time)) for frame, time in zip(frames, times, strict=True)]
-    options = PoseGraphOptions(window=12, causal=True)
+    options = PoseGraphOptions(window=8, causal=True)
     for motions in (None, Odometry.between(true, 0.01, 0.5)):
         whole = smooth_frames(frames, SERVED, motions, Steadiness(times, 0.3, 20.0), options)
-        for cut in range(1, count):
+        for cut in (5, 24, 32):
             moved = None if motions is None else motions[slice(0, cut - 1)]
             part = smooth_frames(frames[:cut], SERVED, moved, Steadiness(times[:cut], 0.3, 20.0), options)
             assert [same.answer.to_json() for same in part] == [same.answer.to_json() for same in whole[:cut]], cut
