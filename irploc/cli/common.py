@@ -60,6 +60,14 @@ def only_scene(workspace: Workspace) -> str:
     return there[0]
 
 
+def check_apart(poses: Path | None, tum: Path | None) -> None:
+    """Raises BadInput where two files that will be written are one."""
+    from irploc.errors import BadInput
+
+    if poses is not None and tum is not None and poses.resolve() == tum.resolve():
+        raise BadInput(f"--poses and --tum both name {poses}: give each a file of its own")
+
+
 def store_path(ctx: click.Context, scene_or_h5: str) -> Path:
     """The embeddings file a user names by path or by scene."""
     path = Path(scene_or_h5)

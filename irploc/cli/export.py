@@ -58,6 +58,8 @@ def export(
     workspace = workspace_of(ctx)
     source = find_model(workspace, model)
     path = out or source.with_suffix(".onnx" if precision == "fp32" else f".{precision}.onnx")
+    if path.suffix.lower() != ".onnx":
+        raise BadInput(f"{path} is not the name of an ONNX file: 'irploc localize --model' knows them by .onnx")
     check_writable(path)
     pipeline = load_pipeline(source, encoder)
     found = _scene(workspace, scene, str(pipeline.identity["scene"]))

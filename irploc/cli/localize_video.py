@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, only_scene, stdout_is_terminal, workspace_of
+from irploc.cli.common import FILE, check_apart, is_quiet, note, only_scene, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
     from irploc.geometry.posegraph import PoseGraphOptions
@@ -79,6 +80,7 @@ def localize_video(
     video, options = _one_video(paths), _options(given)
     facts = video_facts(video)
     _check_odometry(given["odometry"] or _NONE, facts)
+    check_apart(poses, given["tum"])
     for path in (poses, given["tum"]):
         if path is not None:
             check_writable(path)
@@ -127,10 +129,12 @@ def _options(given: Mapping[str, Any]) -> PoseGraphOptions:
 
     if given["every"] and given["fps"]:
         raise BadInput("give --every or --fps, not both")
+    if given["fps"] is not None and not math.isfinite(given["fps"]):
+        raise BadInput(f"--fps is {given['fps']}, it must be a number of frames a second")
     smoothing = [f"--{name}" for name in ("odometry", "window", "causal") if given[name] not in (None, False)]
     if given["raw"] and smoothing:
         raise BadInput(f"--raw smooths nothing: leave {smoothing[0]} out")
-    odometry = given["odometry"] or _NONE
+    odometry = _NONE if given["odometry"] is None else given["odometry"]
     if given["causal"] and odometry == _SFM:
         raise BadInput("--odometry sfm looks at the whole video, which --causal must not: give a file, or none")
     if odometry not in (_NONE, _SFM) and not Path(odometry).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from irploc.cli.common import FILE, is_quiet, note, only_scene, stdout_is_terminal, workspace_of
+from irploc.cli.common import FILE, check_apart, is_quiet, note, only_scene, stdout_is_terminal, workspace_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,9 @@ def track(
 
     if every and fps:
         raise BadInput("give --every or --fps, not both")
+    if fps is not None and not math.isfinite(fps):
+        raise BadInput(f"--fps is {fps}, it must be a number of frames a second")
+    check_apart(poses, tum)
     options, facts = TrackOptions(reach_px=reach, features_every=features_every), video_facts(video)
     for path in (poses, tum):
         if path is not None:

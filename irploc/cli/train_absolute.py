@@ -123,6 +123,7 @@ class _Job:
 
         path: Path = self.option("out") or workspace.model(place, self.method)
         check_writable(path)
+        _tell_replacing(path, self.option("backbone"))
         return path
 
     def options(self, path: Path) -> TrainingOptions:
@@ -151,9 +152,8 @@ def _train(ctx: click.Context, method: str, scene_or_h5: str) -> None:
     name = ctx.params["recipe_name"] or fields_of_file(ctx).get("name", "fast")
     typed = given(ctx, *(option for option in _RECIPE if option in ctx.params))
     base = absolute_recipe(method, name, trainable=not ctx.params["frozen"])
-    job = _Job(
-        ctx, method, configured(ctx, base, **completed(typed)), EncoderOptions(device=ctx.params["device"]).torch_device
-    )
+    recipe = configured(ctx, base, **completed(typed))
+    job = _Job(ctx, method, recipe, EncoderOptions(device=ctx.params["device"]).torch_device)
     if "unlabelled_weight" in typed and not job.option("unlabelled"):
         raise BadInput("--unlabelled-weight is of unlabelled walks: name one with --unlabelled")
     of_tuples = [option for option in ("skip", "relative", "relation") if option in typed]
@@ -161,12 +161,16 @@ def _train(ctx: click.Context, method: str, scene_or_h5: str) -> None:
         raise BadInput(f"--{of_tuples[0]} is about tuples of photos, and --steps 1 makes none: leave it out")
     if job.option("unlabelled") and job.recipe.steps < 2:
         raise BadInput("--unlabelled walks say how the camera moved between photos: tuples need at least 2 --steps")
-    if job.option("backbone"):
+    if method == "posenet" and recipe.steps > 1:
+        raise BadInput(
+            f"posenet learns from single photos, and the configuration has tuples of {recipe.steps}: train mapnet"
+        )
+    if job.option("backbone") is not None:
         if job.option("unlabelled"):
             raise BadInput("--unlabelled walks are embeddings: leave --backbone out")
         _on_photos(job, scene_or_h5)
         return
-    if not job.option("frozen") or job.option("random_weights") or job.option("crop"):
+    if not job.option("frozen") or job.option("random_weights") or job.option("crop") is not None:
         raise BadInput("--trainable, --random-weights and --crop are about a backbone: name one with --backbone")
     _on_embeddings(job, scene_or_h5)
 
@@ -216,7 +220,7 @@ def _on_photos(job: _Job, scene_or_h5: str) -> None:
     from irploc.training.photographed import check_sizes
 
     recipe = job.recipe
-    if job.option("crop"):
+    if job.option("crop") is not None:
         recipe = replace(recipe, side=round(recipe.crop * 8 / 7))
     images = ImageOptions(job.option("backbone"), job.option("frozen"), job.option("random_weights"))
     check_sizes(recipe, recipe.batch_size * recipe.steps, images)
@@ -244,6 +248,16 @@ def _on_photos(job: _Job, scene_or_h5: str) -> None:
             path,
         )
         _save(model, path, scene.units)
+
+
+def _tell_replacing(path: Path, backbone: str | None) -> None:
+    """One line where a model of other features will be replaced: all of a method have one default name."""
+    from irploc.training.checkpoint import load_quietly
+
+    content = load_quietly(path) if path.is_file() else None
+    before = str((content or {}).get("encoder", ""))
+    if before and ((content or {}).get("backbone") or backbone) and before != backbone:
+        note(f"{path} is of {before} and will be replaced; --out keeps both")
 
 
 def _lines(job: _Job) -> Lines:

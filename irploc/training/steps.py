@@ -242,6 +242,10 @@ class _Run:
         if self._options.checkpoint is not None:
             self._options.checkpoint.unlink(missing_ok=True)
         rate = self._how.learning_rate
+        if self._done == 0:
+            raise Diverged(
+                f"{why} before the first step: the weights of the loss or the labels are out of range", self._good
+            )
         raise Diverged(
             f"the training diverged: {why} in step {self._done} with a learning rate of {rate:g}; "
             f"try --learning-rate {rate / 10:g}",

@@ -94,6 +94,7 @@ def test_without_its_scene_a_model_is_checked_on_made_up_pictures(home: Path, tm
         (["toy", "--encoder", "resnet18-gem"], "--encoder only tells where the same encoder is now"),
         (["toy", "--out", "/dev/null/a.onnx"], "cannot write /dev/null/a.onnx"),
         (["toy", "--out", "."], "is a directory"),
+        (["toy", "--out", "a.bin"], "a.bin is not the name of an ONNX file"),
         (["encoder.onnx"], "is an ONNX file already, expected a model file (.pt)"),
     ],
 )

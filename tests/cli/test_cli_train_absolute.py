@@ -159,6 +159,30 @@ def test_a_diverged_training_leaves_its_last_good_state_and_says_where(
     assert all(one["status"] == "diverged" for one in runs)
 
 
+def test_a_first_loss_out_of_range_is_not_the_rates_fault(home: Path, tmp_path: Path) -> None:
+    result = run(home, "train", "posenet", "toy", "--alpha", "1e308", "--out", str(tmp_path / "a.pt"))
+    assert "before the first step: the weights of the loss or the labels are out of range" in result.stderr
+    assert "--learning-rate" not in result.stderr
+
+
+def test_tuples_longer_than_any_walk_and_tuples_for_posenet_are_refused(home: Path, tmp_path: Path) -> None:
+    long = run(home, "train", "mapnet", "toy", "--steps", "999", "--out", str(tmp_path / "a.pt"))
+    assert "tuples of 999 photos do not fit: the longest walk has 24; take fewer --steps" in long.stderr
+    (tmp_path / "c.toml").write_text("[recipe]\nsteps = 5\n")
+    result = run(home, "train", "posenet", "toy", "--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "a.pt"))
+    assert "posenet learns from single photos, and the configuration has tuples of 5: train mapnet" in result.stderr
+    assert not (tmp_path / "a.pt").exists()
+
+
+def test_replacing_a_model_of_other_features_is_told(home: Path, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "a.pt")]
+    assert run(home, "train", "posenet", "toy", *SMALL, *out).exit_code == 0
+    again = run(home, "train", "posenet", "toy", *SMALL, *out)
+    assert "will be replaced" not in again.stderr
+    other = run(home, "train", "posenet", "toy", *ON_PHOTOS, *out)
+    assert f"{tmp_path / 'a.pt'} is of tiny and will be replaced; --out keeps both" in other.stderr
+
+
 def test_a_training_that_was_never_good_leaves_nothing(home: Path, tmp_path: Path) -> None:
     out = tmp_path / "wild.pt"
     result = run(home, "train", "posenet", "toy", "--learning-rate", "1e9", "--no-calibration", "--out", str(out))
@@ -178,6 +202,10 @@ def test_a_training_that_was_never_good_leaves_nothing(home: Path, tmp_path: Pat
         (["posenet", "toy", "--backbone", "resnet19"], "unknown backbone 'resnet19'"),
         (["posenet", "toy", "--backbone", "resnet18"], "the ImageNet weights of resnet18 are not in"),
         (["posenet", "toy", *ON_PHOTOS, "--crop", "8"], "crop is 8 pixels"),
+        (["posenet", "toy", "--backbone", ""], "unknown backbone ''"),
+        (["posenet", "toy", "--crop", "0"], "--crop are about a backbone"),
+        (["posenet", "toy", "--batch-size", "999999999"], "batch size is 999999999, it must be at most 65536"),
+        (["posenet", "toy", "--epochs", "99999999999999999999"], "it must be at most 1000000"),
         (["mapnet", "toy", "--steps", "0"], "steps is 0"),
         (["mapnet", "toy", "--steps", "1", "--relative", "2"], "--relative is about tuples of photos"),
         (["mapnet", "toy", "--unlabelled-weight", "2"], "--unlabelled-weight is of unlabelled walks"),

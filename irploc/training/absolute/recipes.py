@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from irploc.errors import BadInput
 from irploc.training.poseloss import DISTANCES, WEIGHTINGS, check_weighting, completed
 from irploc.training.posevector import ROTATIONS
+from irploc.training.recipes import MOST_IMAGES_A_STEP
 
 RELATIONS = ("difference", "group")
 METHODS = ("posenet", "mapnet")
+MOST_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class AbsoluteRecipe:
         for name in ("batch_size", "epochs", "steps", "skip"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
+        for name, limit in (("batch_size", MOST_IMAGES_A_STEP), ("epochs", MOST_EPOCHS)):
+            if getattr(self, name) > limit:
+                raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at most {limit}")
         for name in ("relative", "unlabelled_weight", "noise", "weight_decay", "components"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadInput(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 0 and finite")

@@ -218,6 +218,9 @@ def _odometry(unlabelled: Unlabelled, course: _Course) -> Odometry:
 
 
 def _walks(sequences: np.ndarray, indices: np.ndarray, recipe: AbsoluteRecipe, method: str) -> Walks:
+    longest = int(np.unique(sequences, return_counts=True)[1].max())
+    if 1 < longest < recipe.steps:
+        raise BadInput(f"tuples of {recipe.steps} photos do not fit: the longest walk has {longest}; take fewer --steps")
     walks = Walks(sequences, indices, recipe.steps, recipe.skip)
     if recipe.steps > 1 and not walks.moving:
         raise BadInput(
