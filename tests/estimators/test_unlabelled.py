@@ -71,9 +71,7 @@ def test_another_encoder_is_refused(scene: Scene, tmp_path: Path, place: tuple[E
     other = TinyEncoder()
     other.weights_sha256 = "others"  # type: ignore[misc]
     path = embedded(tmp_path, scene, "walk", scene.frames.poses, "metres", other)
-    with pytest.raises(
-        Mismatch, match=r"walk\.h5 was embedded in another way .* \(weights_sha256 others, not tiny-w"
-    ):
+    with pytest.raises(Mismatch, match=r"walk\.h5 was embedded in another way .* \(weights_sha256 others, not tiny-w"):
         unlabelled_walks([path], *place)
 
 
