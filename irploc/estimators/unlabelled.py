@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from irploc.errors import BadInput, Mismatch
-from irploc.estimators.base import Query
 from irploc.estimators.robust import Robust
+from irploc.geometry.posegraph import MEDIAN
+from irploc.geometry.posegraph_start import aligned
+from irploc.geometry.posegraph_terms import Absolute
 from irploc.geometry.poses import Poses
-from irploc.mapping.align_estimate import FitOptions, fit_robust
 from irploc.retrieval.index import PlaceIndex
 from irploc.retrieval.store import NOT_RECORDED, EmbeddingStore
 from irploc.training.absolute.data import Unlabelled
 
 _SHARED = ("weights_sha256", "preprocessing", "max_side", "dimension")
-_TOLERANCE = 0.15  # of the place's extent: how far an interpolated position may be off, and still tell the scale
+_TOGETHER = 20.0  # neighbouring photos err alike: so many count as one
+_MOST_UNSURE = 0.3  # standard deviation of a scale that is taken
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def unlabelled_walks(paths: Sequence[Path], store: EmbeddingStore, index: PlaceI
     """The photos of some embeddings files, all splits, and what was found of each file.
 
     Poses may be in any frame. Where a walk is in other units than the place, as models of 'irploc scene build' are, its
-    scale comes from a robust similarity between its positions and those that interpolation gives its photos in the place.
+    scale comes from the poses that interpolation gives its photos in the place: rotations say how its world is turned, and
+    robust distances how much larger it must be.
 
     Args:
         paths: of the embeddings.
@@ -100,14 +103,27 @@ def _scaled(other: EmbeddingStore, store: EmbeddingStore, index: PlaceIndex) -> 
     same = other.header.units == store.header.units or NOT_RECORDED in (other.header.units, store.header.units)
     if same and other.header.units in ("metres", NOT_RECORDED):
         return poses, 1.0
-    queries = Query(other.vectors(np.arange(len(poses))))
-    found = Robust(index).estimate(queries).poses.centers_m
-    extent = float(np.linalg.norm(np.ptp(index.frames.poses.centers_m, axis=0)))
-    try:
-        fit = fit_robust(list(other.frames.names), poses.centers_m, found, FitOptions(_TOLERANCE * extent), "photos")
-    except BadInput as error:
+    expected, _ = Robust(index).expect(other.vectors(np.arange(len(poses))))
+    scale, unsure = _scale(poses, Absolute(expected.poses, *_deviations(expected.position_m, expected.rotation_deg)))
+    if not unsure < _MOST_UNSURE:
         raise BadInput(
             f"{other.path} is in {other.header.units} units, and its photos do not tell its scale in {store.header.scene} "
-            f"({error}): give it one with 'irploc scene align {other.header.scene} --distance', and embed it again"
-        ) from None
-    return Poses(poses.centers_m * fit.similarity.scale, poses.world_from_cam_wxyz), fit.similarity.scale
+            f"(it may be off by {100 * unsure:.0f} %): give it one with 'irploc scene align {other.header.scene} --distance' "
+            "and embed it again"
+        )
+    return Poses(poses.centers_m * scale, poses.world_from_cam_wxyz), scale
+
+
+def _scale(poses: Poses, found: Absolute) -> tuple[float, float]:
+    """The scale that brings a walk to the places of its photos, rotations being known, and its relative standard
+    deviation."""
+    _, _, scale = aligned(found, poses, 1.0, fixed=False)
+    moved = scale * (poses.centers_m - poses.centers_m.mean(axis=0))
+    weight = float((np.square(moved).sum(axis=1) / found.position_m**2).sum())
+    return scale, float(np.sqrt(_TOGETHER / max(weight, 1e-12))) if np.isfinite(scale) and scale > 0 else np.inf
+
+
+def _deviations(metres: np.ndarray, degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of coordinates and about axes, from expected errors; all alike where nobody knows them."""
+    known = np.isfinite(metres).all() and np.isfinite(degrees).all()
+    return (metres / MEDIAN, degrees / MEDIAN) if known else (np.full(len(metres), 0.1), np.full(len(metres), 5.0))

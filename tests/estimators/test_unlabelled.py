@@ -80,5 +80,5 @@ def test_a_walk_whose_scale_cannot_be_told_is_refused_with_a_way_out(
 ) -> None:
     still = Poses(np.zeros((32, 3)), scene.frames.poses.world_from_cam_wxyz)
     path = embedded(tmp_path, scene, "still", still, "arbitrary")
-    with pytest.raises(BadInput, match=r"do not tell its scale in place .*irploc scene align still --distance"):
+    with pytest.raises(BadInput, match=r"do not tell its scale in place .*off by .*irploc scene align still --distance"):
         unlabelled_walks([path], *place)
