@@ -108,7 +108,8 @@ def _scaled(other: EmbeddingStore, store: EmbeddingStore, index: PlaceIndex) -> 
     if not unsure < _MOST_UNSURE:
         raise BadInput(
             f"{other.path} is in {other.header.units} units, and its photos do not tell its scale in {store.header.scene} "
-            f"(it may be off by {100 * unsure:.0f} %): give it one with 'irploc scene align {other.header.scene} --distance' "
+            f"(it may be off by {100 * unsure:.0f} %): give it one with "
+            f"'irploc scene align {other.header.scene} --distance' "
             "and embed it again"
         )
     return Poses(poses.centers_m * scale, poses.world_from_cam_wxyz), scale
