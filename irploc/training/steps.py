@@ -79,6 +79,33 @@ class DivergedModel(errors.Diverged):
         self.model, self.step = model, error.good.step
 
 
+class Stepped(Protocol):
+    """What recipes say of steps; the fields are those of ``Optimisation``."""
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def warmup(self) -> float: ...
+
+    @property
+    def cosine(self) -> bool: ...
+
+    @property
+    def averaging(self) -> float: ...
+
+    def total_steps(self, photos: int) -> int:
+        """Of the whole training."""
+        ...
+
+    def steps_per_epoch(self, photos: int) -> int:
+        """Of one epoch."""
+        ...
+
+
 @dataclass(frozen=True)
 class Optimisation:
     """How the parameters of a lesson are moved.
@@ -99,6 +126,19 @@ class Optimisation:
     warmup: float = 0.0
     cosine: bool = False
     averaging: float = 0.0
+
+    @classmethod
+    def of(cls, recipe: Stepped, photos: int) -> Optimisation:
+        """As a recipe has it, for so many photos."""
+        return cls(
+            steps=recipe.total_steps(photos),
+            steps_per_epoch=recipe.steps_per_epoch(photos),
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            warmup=recipe.warmup,
+            cosine=recipe.cosine,
+            averaging=recipe.averaging,
+        )
 
     def rate(self, number: int) -> float:
         """The learning rate of step ``number``, from 0."""

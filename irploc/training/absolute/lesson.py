@@ -70,16 +70,7 @@ class AbsoluteLesson:
         self.settings: dict[str, Any] = {**settings, "recipe": asdict(recipe), "features": source.fingerprint}
         if odometry is not None:
             self.settings["unlabelled"] = odometry.fingerprint
-        count = len(walks)
-        self.optimisation = Optimisation(
-            steps=recipe.total_steps(count),
-            steps_per_epoch=recipe.steps_per_epoch(count),
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            warmup=recipe.warmup,
-            cosine=recipe.cosine,
-            averaging=recipe.averaging,
-        )
+        self.optimisation = Optimisation.of(recipe, len(walks))
 
     def loss(self, network: nn.Module, step: int) -> StepLoss:
         """Absolute poses, relative poses within tuples, and motions within tuples of unlabelled walks.

@@ -93,16 +93,7 @@ class MeNetLesson:
         loss = PoseLoss(recipe.loss, recipe.weighting, recipe.alpha, recipe.beta, recipe.gamma)
         network["loss"] = loss.to(menet_of(network).mean.device)
         self.settings: dict[str, Any] = {**settings, "recipe": asdict(recipe), "photos": material.photos.fingerprint}
-        count = len(material.poses)
-        self.optimisation = Optimisation(
-            steps=recipe.total_steps(count),
-            steps_per_epoch=recipe.steps_per_epoch(count),
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            warmup=recipe.warmup,
-            cosine=recipe.cosine,
-            averaging=recipe.averaging,
-        )
+        self.optimisation = Optimisation.of(recipe, len(material.poses))
 
     def loss(self, network: nn.Module, step: int) -> StepLoss:
         """Of as many pairs as the recipe has in a batch, each in either order.
