@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,7 +61,12 @@ def parameters_on(backbone: Backbone, head_parameters: int) -> ParameterCounts:
 
     Source: the report, Tables II and IV, which these counts reproduce but for its misprints (see the tests).
     """
-    return ParameterCounts(parameter_count(build_trunk(backbone)) + head_parameters, head_parameters)
+    return ParameterCounts(_trunk_parameters(backbone) + head_parameters, head_parameters)
+
+
+@functools.cache  # torchvision takes a second to build its largest networks, even without weights
+def _trunk_parameters(backbone: Backbone) -> int:
+    return parameter_count(build_trunk(backbone))
 
 
 def head_parameters(method: str, inputs: int) -> int:
