@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,12 +192,22 @@ def _settings(run: Run) -> dict[str, Any]:
     """Those that tell most runs apart."""
     of = run.configuration
     found = {"recipe": of.recipe.get("name"), "epochs": of.recipe.get("epochs"), "seed": of.options.get("seed")}
-    found["learning_rate"] = of.recipe.get("learning_rate")
+    found |= {"learning_rate": of.recipe.get("learning_rate"), "backbone": _backbone(of.options)}
+    found["unlabelled"] = ", ".join(map(str, of.options.get("unlabelled") or ())) or None
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _backbone(options: Mapping[str, Any]) -> str | None:
+    """Which network looked at the photos, and how; None where embeddings were trained on."""
+    if not options.get("backbone"):
+        return None
+    random = " from random features" if options.get("random_weights") else ""
+    return f"{'frozen' if options.get('frozen') else 'trainable'} {options['backbone']}{random}"
 
 
 def _in_short(run: Run) -> str:
     words = {"recipe": "{}", "epochs": "{} epochs", "seed": "seed {}", "learning_rate": "rate {}"}
+    words |= {"backbone": "{}", "unlabelled": "with {}"}
     return ", ".join(words[name].format(value) for name, value in _settings(run).items())
 
 

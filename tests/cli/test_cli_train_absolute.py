@@ -106,6 +106,8 @@ def test_a_backbone_looks_at_the_photos(home: Path, kind: str) -> None:
     result = json.loads((home / "scores.json").read_text())["results"]["posenet"]
     errors = np.linalg.norm(centers - test.poses.centers_m, axis=1)
     assert result["median_position_m"] == pytest.approx(np.median(errors), rel=1e-3)
+    listed = run(home, "runs", "--method", "posenet").stdout.splitlines()[-1]
+    assert f"{kind[2:]} resnet18 from random features" in listed
     left = [entry.name for entry in path.parent.iterdir() if entry.name.startswith((".toy.posenet", "toy.posenet"))]
     assert sorted(left) == ["toy.posenet.pt", "toy.posenet.toml"]
 
