@@ -143,3 +143,16 @@ def found_scene(workspace: Workspace, scene_or_h5: str) -> Iterator[tuple[Mapped
     with EmbeddingStore.open(embedded) as store:
         same = store.header.mapping_fingerprint == scene.mapping_fingerprint
         yield Mapped(scene, folder, store if same else None), scene.name
+
+
+def pairs_for(mapped: Mapped, workspace: Workspace, given: Path | None, cips: bool, quiet: bool) -> CorrelatedPairs:
+    """The pairs of a scene to train on: any two photos without ``cips``, else those of a file, or selected now."""
+    from irploc.errors import BadInput
+
+    scene = mapped.scene
+    wanted = Wanted(scene.frames.of_split("train").names, scene.name, scene.mapping_fingerprint)
+    if not cips:
+        if given is not None:
+            raise BadInput(f"--no-cips draws any two photos: leave --pairs {given} out")
+        return any_pairs(wanted)
+    return correlated_pairs(wanted, pairs_file(workspace, scene.name, given), lambda: mapped, quiet)

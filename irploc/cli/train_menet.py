@@ -9,7 +9,7 @@ import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 from irploc.cli.configuration import configured, fields_of_file, given, recorded
-from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, found_scene, pairs_file
+from irploc.cli.correlated import found_scene, pairs_for
 from irploc.cli.recording import Training, recorded_run, unit_name
 from irploc.cli.training import Lines, trained_or_kept
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from irploc.training.menet.model import MeNetModel
     from irploc.training.menet.recipes import MeNetRecipe
     from irploc.training.siamese.lesson import CorrelatedPairs
-    from irploc.workspace import Workspace
 
 _METHOD = "menet"
 _RECIPE = (
@@ -82,7 +81,7 @@ def menet(ctx: click.Context, scene_or_h5: str, pairs: Path | None, seed: int, d
     with found_scene(workspace, scene_or_h5) as (mapped, place):
         scene, path = mapped.scene, values["out"] or workspace.model(place, _METHOD)
         check_writable(path)
-        correlated = _pairs_for(mapped, workspace, pairs, recipe, quiet)
+        correlated = pairs_for(mapped, workspace, pairs, recipe.cips, quiet)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), values["resume"])
     note(_settings(scene, correlated, recipe, torch_device.type))
     facts = {
@@ -96,20 +95,6 @@ def menet(ctx: click.Context, scene_or_h5: str, pairs: Path | None, seed: int, d
         save_menet(model, path)
         checkpoint_path(path).unlink(missing_ok=True)
     click.echo(f"{path}: {_summary(model)}")
-
-
-def _pairs_for(
-    mapped: Mapped, workspace: Workspace, given: Path | None, recipe: MeNetRecipe, quiet: bool
-) -> CorrelatedPairs:
-    from irploc.errors import BadInput
-
-    scene = mapped.scene
-    wanted = Wanted(scene.frames.of_split("train").names, scene.name, scene.mapping_fingerprint)
-    if not recipe.cips:
-        if given is not None:
-            raise BadInput(f"--no-cips draws any two photos: leave --pairs {given} out")
-        return any_pairs(wanted)
-    return correlated_pairs(wanted, pairs_file(workspace, scene.name, given), lambda: mapped, quiet)
 
 
 def _settings(scene: Scene, pairs: CorrelatedPairs, recipe: MeNetRecipe, device: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from irploc.cli.common import FILE, SEED, is_quiet, note, workspace_of
 from irploc.cli.configuration import configured, given, recorded
-from irploc.cli.correlated import Mapped, Wanted, any_pairs, correlated_pairs, found_scene, pairs_file
+from irploc.cli.correlated import found_scene, pairs_for
 from irploc.cli.recording import Training, recorded_run
 from irploc.cli.train_siamese import calibrated, summary
 from irploc.cli.training import Lines, interruption_told
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from irploc.training.siamese.lesson import CorrelatedPairs
     from irploc.training.siamese.model import SiameseModel
     from irploc.training.siamese.recipes import SiameseRecipe
-    from irploc.workspace import Workspace
 
 _METHOD = "siamese-image"
 
@@ -102,7 +101,7 @@ def siamese_image(
         scene, path = mapped.scene, out or workspace.model(place, _METHOD)
         check_writable(path)
         weights = located_first_weights(images)  # that they are not there is said before pairs are selected
-        correlated = _pairs_for(mapped, workspace, pairs, recipe, quiet)
+        correlated = pairs_for(mapped, workspace, pairs, recipe.cips, quiet)
     options = TrainingOptions(seed, torch_device, checkpoint_path(path), resume)
     note(_settings(scene, correlated, recipe, images, torch_device.type))
     facts = {**_data(scene, correlated), "weights_sha256": weights.sha256 if weights is not None else ""}
@@ -122,20 +121,6 @@ def siamese_image(
         for left in (checkpoint_path(path), features_path(checkpoint_path(path))):
             left.unlink(missing_ok=True)
     click.echo(f"{path}: {_summary(model, scene.units)}")
-
-
-def _pairs_for(
-    mapped: Mapped, workspace: Workspace, given: Path | None, recipe: SiameseRecipe, quiet: bool
-) -> CorrelatedPairs:
-    from irploc.errors import BadInput
-
-    scene = mapped.scene
-    wanted = Wanted(scene.frames.of_split("train").names, scene.name, scene.mapping_fingerprint)
-    if not recipe.cips:
-        if given is not None:
-            raise BadInput(f"--no-cips draws any two photos: leave --pairs {given} out")
-        return any_pairs(wanted)
-    return correlated_pairs(wanted, pairs_file(workspace, scene.name, given), lambda: mapped, quiet)
 
 
 def _data(scene: Scene, pairs: CorrelatedPairs) -> dict[str, Any]:
