@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: help setup demo test lint clean
 
 help:
-	@echo "make setup   create .venv and install irploc with its extras (onnx, pairs, structure, tensorboard, video, dev)"
+	@echo "make setup   create .venv and install irploc with its extras (onnx, pairs, service, structure, tensorboard, video, dev)"
 	@echo "make demo    the whole flow on a rendered place; ends with the path of a report"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
@@ -16,7 +16,7 @@ setup: .venv/installed
 	@echo "== creating .venv and installing pinned versions (a few minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "irploc needs Python 3.11 or newer; run make PYTHON=python3.11 …"; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,pairs,structure,tensorboard,video,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,pairs,service,structure,tensorboard,video,dev]'
 	@touch $@
 
 demo: setup

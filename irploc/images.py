@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import warnings
 import zlib
@@ -18,7 +19,6 @@ from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_PIXELS = 300_000_000
-Photo = Path | Image.Image | np.ndarray  # of a file; or decoded; or (H, W, 3) uint8 RGB
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit refuses the 200 megapixels that phones take
 _EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
 _UPRIGHT = {
@@ -33,6 +33,33 @@ _UPRIGHT = {
 # What Pillow's decoders raise on damaged files, found by changing bytes at random.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error, zlib.error, LookupError, ArithmeticError)
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPhoto:
+    """An image file that lies in memory, of somebody who is not trusted.
+
+    Attributes:
+        name: for messages; never taken for a path.
+        content: of the file.
+        max_pixels: width times height beyond which it is refused before anything is decoded.
+        formats: names of Pillow's decoders that may look at it; None allows all.
+    """
+
+    name: str
+    content: bytes
+    max_pixels: int = MAX_PIXELS
+    formats: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def file(self) -> io.BytesIO:
+        """Opened anew."""
+        return io.BytesIO(self.content)
+
+
+Photo = Path | EncodedPhoto | Image.Image | np.ndarray  # of a file; or decoded; or (H, W, 3) uint8 RGB
 
 
 @dataclass(frozen=True)
@@ -54,7 +81,7 @@ class JitterOptions:
                 raise BadInput(f"jitter {name} is {value}, it must lie in [0, {limit}]")
 
 
-def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
+def decode_image(path: Path | EncodedPhoto, max_side: int | None = None) -> Image.Image:
     """An upright 8-bit RGB photo.
 
     EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted, an alpha channel is laid over
@@ -62,7 +89,7 @@ def decode_image(path: Path, max_side: int | None = None) -> Image.Image:
 
     Raises:
         NotFound: no such file.
-        BadInput: the file is empty, truncated, not an image, or larger than ``MAX_PIXELS``.
+        BadInput: the file is empty, truncated, not an image, or larger than ``MAX_PIXELS`` (or than the photo allows).
     """
     with _opened(path) as image:
         upright = upright_rgb(image)
@@ -91,15 +118,16 @@ def decoded_size(path: Path, max_side: int | None = None) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | EncodedPhoto) -> Iterator[Image.Image]:
     """The opened file; what Pillow says about a damaged one, then or later, becomes one of our errors."""
+    most_pixels = path.max_pixels if isinstance(path, EncodedPhoto) else MAX_PIXELS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about damaged metadata
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}")
+            with open_photo(path) as image:
+                if image.width * image.height > most_pixels:
+                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {most_pixels:,}")
                 yield image
     except FileNotFoundError:
         raise NotFound(f"no image {path}") from None
@@ -197,14 +225,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
-    if "\0" in str(path):
-        return f"{str(path)!r} is no path: it has a null character"
+def open_photo(photo: Path | EncodedPhoto) -> Image.Image:
+    """What Pillow sees of a file's header; raises what Pillow raises."""
+    return Image.open(photo.file(), formats=photo.formats) if isinstance(photo, EncodedPhoto) else Image.open(photo)
+
+
+def _is_empty(photo: Path | EncodedPhoto) -> bool:
+    if isinstance(photo, EncodedPhoto):
+        return not photo.content
     try:
-        if path.stat().st_size == 0:
-            return f"{path} is empty (0 bytes), expected an image"
+        return photo.stat().st_size == 0
     except OSError:
-        pass
+        return False
+
+
+def _why_unreadable(path: Path | EncodedPhoto, error: Exception) -> str:
+    if isinstance(path, Path) and "\0" in str(path):
+        return f"{str(path)!r} is no path: it has a null character"
+    if _is_empty(path):
+        return f"{path} is empty (0 bytes), expected an image"
     if isinstance(error, Image.DecompressionBombError):
         return f"{path} has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, UnidentifiedImageError):

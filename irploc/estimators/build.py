@@ -46,6 +46,13 @@ class Place:
         """What methods may announce of what they learned here."""
         return Trust(holds=not self.store.fitted, metric=self.store.header.units in ("metres", NOT_RECORDED))
 
+    @property
+    def max_side(self) -> int | None:
+        """Pixels to which the longer side of photos is reduced before they are encoded: as the mapping photos were, or as
+        large as the largest of these was; None where nobody knows how large they were."""
+        sides = [max(camera.width, camera.height) for camera in self.store.cameras.values()]
+        return self.store.header.max_side or max(sides, default=None)
+
     def model_path(self, method: str) -> Path:
         """Where the scene's model for a method lies by default."""
         return self.workspace.model(self.name, method)

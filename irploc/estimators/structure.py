@@ -29,7 +29,7 @@ from irploc.estimators.base import (
 )
 from irploc.estimators.calibrated import Trust
 from irploc.geometry.poses import Poses
-from irploc.images import decode_image
+from irploc.images import EncodedPhoto, decode_image
 from irploc.opencv_safe import one_thread_a_call
 from irploc.pairs.threads import in_threads
 from irploc.progress import Silent
@@ -152,8 +152,8 @@ class Structure:
     def _intrinsics(self, query: Query, row: int, size: tuple[int, int]) -> Intrinsics:
         given = query.cameras[row] if query.cameras else None
         image = query.images[row]
-        ask_file = given is None and query.focal_px is None and isinstance(image, Path)
-        exif_px = exif_focal_px(image) if ask_file and isinstance(image, Path) else None
+        asked = image if given is None and query.focal_px is None and isinstance(image, Path | EncodedPhoto) else None
+        exif_px = None if asked is None else exif_focal_px(asked)
         return intrinsics_of(size, self._map_cameras, given, query.focal_px, exif_px)
 
     def _estimates(self, start: PoseEstimates, solved: Sequence[Solved], similarities: np.ndarray) -> PoseEstimates:
@@ -213,7 +213,7 @@ def _decoded(query: Query, row: int) -> Image.Image:
     """The photo in full size, upright."""
     at_hand = query.decoded[row] if query.decoded else None
     image = query.images[row] if at_hand is None else at_hand
-    if isinstance(image, Path):
+    if isinstance(image, Path | EncodedPhoto):
         return decode_image(image)
     return Image.fromarray(image) if isinstance(image, np.ndarray) else image.convert("RGB")
 

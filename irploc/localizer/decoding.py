@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from irploc.errors import BadInput, IrplocError
-from irploc.images import Photo, decode_image, resize_to_max_side, to_array, upright_rgb
+from irploc.images import EncodedPhoto, Photo, decode_image, resize_to_max_side, to_array, upright_rgb
 
 
 @dataclass
@@ -46,14 +46,14 @@ class DecodedPhoto:
 
 
 def decode_ahead(
-    images: Iterable[Path | str | Image.Image | np.ndarray], max_side: int | None, ahead: int
+    images: Iterable[Photo | str], max_side: int | None, ahead: int
 ) -> Iterator[DecodedPhoto]:
     """Photos in order, decoded by threads that stay ``ahead`` of whoever takes them."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         waiting: deque[Future[DecodedPhoto]] = deque()
         try:
             for number, image in enumerate(images):
-                waiting.append(pool.submit(_decode, image, f"image {number}", max_side))
+                waiting.append(pool.submit(decode_photo, image, f"image {number}", max_side))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -62,19 +62,23 @@ def decode_ahead(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(image: Path | str | Image.Image | np.ndarray, fallback_name: str, max_side: int | None) -> DecodedPhoto:
+def decode_photo(image: Photo | str, fallback_name: str, max_side: int | None) -> DecodedPhoto:
+    """A photo decoded and reduced, or with the error in its place.
+
+    Args:
+        image: a path or file in memory; a PIL image; or (H, W, 3) uint8 RGB.
+        fallback_name: of what has no name itself.
+        max_side: pixels to which the longer side is reduced; None leaves it.
+    """
     started = time.perf_counter()
-    name = str(image) if isinstance(image, str | Path) else fallback_name
+    name = str(image) if isinstance(image, str | Path | EncodedPhoto) else fallback_name
     source = Path(image) if isinstance(image, str) else image
     try:
-        if isinstance(image, str | Path):
-            photo = decode_image(Path(image), max_side)
-        else:
-            photo = resize_to_max_side(_as_pil(image, name), max_side)
+        whole = decode_image(source) if isinstance(source, Path | EncodedPhoto) else _as_pil(source, name)
     except IrplocError as error:
         return DecodedPhoto(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, source, error)
-    whole = max_side is None or max(photo.size) < max_side
-    return DecodedPhoto(name, to_array(photo), 1e3 * (time.perf_counter() - started), source, whole=whole)
+    photo = resize_to_max_side(whole, max_side)
+    return DecodedPhoto(name, to_array(photo), 1e3 * (time.perf_counter() - started), source, whole=photo is whole)
 
 
 def _as_pil(image: Image.Image | np.ndarray, name: str) -> Image.Image:

@@ -81,7 +81,8 @@ class Localizer:
 
     def __init__(self, scenes: Sequence[Served], encoder: Encoder, focal_px: float | None = None) -> None:
         self.scenes, self.encoder, self.focal_px = tuple(scenes), encoder, focal_px
-        self.max_side = scenes[0].place.store.header.max_side or None
+        sides = [served.place.max_side for served in scenes]
+        self.max_side = None if None in sides else max(side for side in sides if side)
 
     @property
     def method(self) -> str:
@@ -149,7 +150,7 @@ class Localizer:
             for place in places:
                 place.store.close()
 
-    def localize(self, images: Sequence[Path | str | Image.Image | np.ndarray]) -> list[Localization]:
+    def localize(self, images: Sequence[Photo | str]) -> list[Localization]:
         """One answer per photo, in order; paths, PIL images, or (H, W, 3) uint8 RGB arrays.
 
         Raises:
@@ -164,7 +165,7 @@ class Localizer:
 
     def localize_many(
         self,
-        images: Iterable[Path | str | Image.Image | np.ndarray],
+        images: Iterable[Photo | str],
         batch_size: int = 8,
         camera: Camera | None = None,
     ) -> Iterator[Localization | IrplocError]:
@@ -204,8 +205,7 @@ class Localizer:
         if not batch:
             return
         started = time.perf_counter()
-        pixels = torch.from_numpy(np.stack([photo.pixels for photo in batch]))
-        embeddings = self.encoder.encode(pixels).numpy()
+        embeddings = encode_together(self.encoder, batch)
         encoded = time.perf_counter()
         cameras = [camera] * len(batch)
         answers = self.estimate(
@@ -213,7 +213,7 @@ class Localizer:
         )
         finished = time.perf_counter()
         for photo, answer in zip(batch, answers, strict=True):
-            yield _localization(
+            yield localization_of(
                 photo, answer, 1e3 * (encoded - started) / len(batch), 1e3 * (finished - encoded) / len(batch)
             )
 
@@ -223,8 +223,11 @@ class Localizer:
         images: Sequence[Photo] = (),
         cameras: Sequence[Camera | None] = (),
         decoded: Sequence[np.ndarray | None] = (),
+        focal_px: float | None = None,
     ) -> list[Answer]:
         """The answer to each of (N, D) unit embeddings; the photos, their cameras and pixels are for methods that use them.
+
+        ``focal_px`` is that of all of them; None takes the one the localizer was opened with.
 
         The scene with the most similar mapping photo gives it, unless another one has a better answer: any pose is better
         than none, and one that the method stands by than an approximate one.
@@ -239,7 +242,7 @@ class Localizer:
                     [cameras[row] for row in rows] if cameras else (),
                     [images[row] for row in rows] if images else (),
                     [decoded[row] for row in rows] if decoded else (),
-                    self.focal_px,
+                    focal_px or self.focal_px,
                 )
                 for row, answer in zip(rows, _ask(served, query), strict=True):
                     if row not in answers or answer.worth > answers[row].worth:
@@ -266,7 +269,13 @@ def _ask(served: Served, query: Query) -> list[Answer]:
     return [Answer(served, row, estimates, neighbours, floor) for row in range(len(query))]
 
 
-def _localization(photo: DecodedPhoto, answer: Answer, encode_ms: float, estimate_ms: float) -> Localization:
+def encode_together(encoder: Encoder, photos: Sequence[DecodedPhoto]) -> np.ndarray:
+    """(N, D) unit vectors of photos whose pixels have one shape."""
+    return encoder.encode(torch.from_numpy(np.stack([photo.pixels for photo in photos]))).numpy()
+
+
+def localization_of(photo: DecodedPhoto, answer: Answer, encode_ms: float, estimate_ms: float) -> Localization:
+    """What a scene says to a photo, with what is for people and programs to read: names, the floor, times."""
     served, row, estimates, neighbours = answer.served, answer.row, answer.estimates, answer.neighbours
     names, pose = served.place.index.frames.names, estimates.poses[[row]]
     confidence = float(estimates.confidence[row])

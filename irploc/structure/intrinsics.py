@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from irploc.geometry.cameras import CAMERA_MODELS, Camera
+from irploc.images import EncodedPhoto, open_photo
 
 GIVEN, FOCAL, EXIF, SCENE, ESTIMATED = "given", "focal", "exif", "scene", "estimated"
 _ASPECT = 0.005  # relative difference of aspects that are the same
@@ -127,10 +127,10 @@ def turned(camera: Camera) -> Camera:
     return Camera(camera.model, camera.height, camera.width, tuple(swapped.values()))
 
 
-def exif_focal_px(path: Path) -> float | None:
+def exif_focal_px(photo: Path | EncodedPhoto) -> float | None:
     """The focal length that a photo's file tells, in pixels of its longer side's picture; None where it tells none."""
     try:
-        with Image.open(path) as image:
+        with open_photo(photo) as image:
             tags = image.getexif().get_ifd(_EXIF_IFD)
             return focal_px_of_exif(tags, image.size)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):

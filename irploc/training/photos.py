@@ -15,7 +15,7 @@ from PIL import Image
 
 from irploc import provenance
 from irploc.errors import BadInput, IrplocError
-from irploc.images import Photo, decode_image, scale_shorter_side, upright_rgb
+from irploc.images import EncodedPhoto, Photo, decode_image, scale_shorter_side, upright_rgb
 from irploc.progress import Progress, Silent
 
 CACHE_BYTES = 2 << 30
@@ -27,7 +27,7 @@ def scaled(photo: Photo, side: int) -> np.ndarray:
     Raises:
         NotFound, BadInput: for a path that is no photo.
     """
-    if isinstance(photo, Path):
+    if isinstance(photo, Path | EncodedPhoto):
         image = decode_image(photo)
     else:
         image = upright_rgb(photo) if isinstance(photo, Image.Image) else Image.fromarray(np.ascontiguousarray(photo))
