@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from irploc.errors import BadInput, NotFound
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+KNOWN = "JPEG, PNG, WebP, TIFF, BMP, PPM"
 MAX_PIXELS = 300_000_000
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit refuses the 200 megapixels that phones take
 _EXIF_ORIENTATION, _EXIF_TURNED = 0x0112, (5, 6, 7, 8)  # orientations that swap width and height
@@ -33,6 +34,14 @@ _UPRIGHT = {
 # What Pillow's decoders raise on damaged files, found by changing bytes at random.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error, zlib.error, LookupError, ArithmeticError)
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+
+
+class NotAnImage(BadInput):
+    """A file of no format that is known."""
+
+
+class TooManyPixels(BadInput):
+    """A photo larger than is allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +136,7 @@ def _opened(path: Path | EncodedPhoto) -> Iterator[Image.Image]:
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about damaged metadata
             with open_photo(path) as image:
                 if image.width * image.height > most_pixels:
-                    raise BadInput(f"{path} has {image.width}x{image.height} pixels, more than {most_pixels:,}")
+                    raise TooManyPixels(f"{path} has {image.width}x{image.height} pixels, more than {most_pixels:,}")
                 yield image
     except FileNotFoundError:
         raise NotFound(f"no image {path}") from None
@@ -136,7 +145,7 @@ def _opened(path: Path | EncodedPhoto) -> Iterator[Image.Image]:
     except PermissionError:
         raise BadInput(f"{path} cannot be opened: no permission") from None
     except (Image.DecompressionBombError, *_DAMAGED) as error:
-        raise BadInput(_why_unreadable(path, error)) from None
+        raise _unreadable(path, error) from None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -239,15 +248,16 @@ def _is_empty(photo: Path | EncodedPhoto) -> bool:
         return False
 
 
-def _why_unreadable(path: Path | EncodedPhoto, error: Exception) -> str:
+def _unreadable(path: Path | EncodedPhoto, error: Exception) -> BadInput:
     if isinstance(path, Path) and "\0" in str(path):
-        return f"{str(path)!r} is no path: it has a null character"
+        return BadInput(f"{str(path)!r} is no path: it has a null character")
     if _is_empty(path):
-        return f"{path} is empty (0 bytes), expected an image"
+        return NotAnImage(f"{path} is empty (0 bytes), expected an image")
     if isinstance(error, Image.DecompressionBombError):
-        return f"{path} has more than {MAX_PIXELS:,} pixels"
+        return TooManyPixels(f"{path} has more than {MAX_PIXELS:,} pixels")
     if isinstance(error, UnidentifiedImageError):
-        return f"{path} is not an image (known are JPEG, PNG, WebP, TIFF, BMP, PPM)"
+        known = ", ".join(path.formats) if isinstance(path, EncodedPhoto) and path.formats else KNOWN
+        return NotAnImage(f"{path} is not an image (known are {known})")
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
-        return f"{path} is truncated: the file ends before the image does"
-    return f"{path} cannot be decoded: {error}"
+        return BadInput(f"{path} is truncated: the file ends before the image does")
+    return BadInput(f"{path} cannot be decoded: {error}")

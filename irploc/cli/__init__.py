@@ -26,6 +26,7 @@ COMMANDS = {
     "train": ("irploc.cli.train_group:train", "Train the other methods (posenet, mapnet, siamese …)."),
     "runs": ("irploc.cli.runs:runs", "List trainings, and compare their settings and errors."),
     "localize": ("irploc.cli.localize:localize", "Where were these photos taken?"),
+    "serve": ("irploc.cli.serve:serve", "Answer over HTTP, and show where photos were taken on a page."),
     "evaluate": ("irploc.cli.evaluate:evaluate", "Measure methods on a scene, or anyone's pose files."),
     "relate": ("irploc.cli.relate:relate", "How do the cameras of two photos stand to each other?"),
     "learn": ("irploc.cli.learn:learn", "Unlabelled photos -> more mapping photos, a better index and regressors."),

@@ -45,9 +45,7 @@ class DecodedPhoto:
         return self.pixels.shape
 
 
-def decode_ahead(
-    images: Iterable[Photo | str], max_side: int | None, ahead: int
-) -> Iterator[DecodedPhoto]:
+def decode_ahead(images: Iterable[Photo | str], max_side: int | None, ahead: int) -> Iterator[DecodedPhoto]:
     """Photos in order, decoded by threads that stay ``ahead`` of whoever takes them."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         waiting: deque[Future[DecodedPhoto]] = deque()

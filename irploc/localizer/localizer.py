@@ -310,11 +310,23 @@ def _known(metres: float, degrees: float) -> tuple[float, float] | None:
     return None if np.isnan(metres) else (float(metres), float(degrees))
 
 
+def served_by(
+    place: Place,
+    method: str,
+    up: str | None = None,
+    note: str = "",
+    floor: FloorMap | None = None,
+    model: Path | None = None,
+) -> Served:
+    """A scene answered for by a method; raises as ``build_estimator``."""
+    estimator = build_estimator(method, place, model)
+    of_method = estimator.note if isinstance(estimator, Structure) else ""
+    return Served(place, method, estimator, floor, up, " ".join(filter(None, (note, of_method))))
+
+
 def _served(
     place: Place, method: str | None, model: Path | None, floor: FloorMap | None, scene: Scene | None, note: str
 ) -> Served:
     chosen = method or (method_of(model) if model else default_method(place))
     up = floor.up if floor is not None else up_of_scene(scene)
-    estimator = build_estimator(chosen, place, model)
-    of_method = estimator.note if isinstance(estimator, Structure) else ""
-    return Served(place, chosen, estimator, floor, up, " ".join(filter(None, (note, of_method))))
+    return served_by(place, chosen, up, note, floor, model)

@@ -1,0 +1,109 @@
+"""The FastAPI application: routes, errors in one form, and what happens at start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from irploc.errors import IrplocError
+from irploc.service.batching import Batcher
+from irploc.service.hosting import HostingOptions
+from irploc.service.options import ServiceOptions
+from irploc.service.problems import MEDIA_TYPE, Problem, of_request
+from irploc.service.routes import localize, page, probes, scenes
+from irploc.service.state import Service
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(
+    hosting: HostingOptions, options: ServiceOptions | None = None, ended: Callable[[Exception | None], None] | None = None
+) -> FastAPI:
+    """The application; it loads its scenes when it is started, and is ready when they are.
+
+    Args:
+        hosting: what to load.
+        options: limits and access.
+        ended: called when loading has ended, with what went wrong or None.
+    """
+    chosen = options or ServiceOptions()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service(chosen, hosting, Batcher(chosen.limits))
+        app.state.service = service
+        service.batcher.start()
+        loading = asyncio.create_task(_load(service, ended))
+        yield
+        loading.cancel()
+        await service.batcher.stop()
+
+    app = FastAPI(
+        title="irploc",
+        version=version("irploc"),
+        summary="Where in a mapped place was this photo taken?",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for routes in (localize, scenes, probes, page):
+        app.include_router(routes.router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(IrplocError, _irploc_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+async def _load(service: Service, ended: Callable[[Exception | None], None] | None) -> None:
+    try:
+        await service.load()
+    except Exception as error:
+        if ended is None:
+            raise
+        ended(error)
+    else:
+        if ended is not None:
+            ended(None)
+
+
+def answer_of(problem: Problem) -> Response:
+    """A problem as an answer."""
+    return JSONResponse(problem.to_json(), problem.status, problem.headers, MEDIA_TYPE)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer_of(error)
+
+
+async def _irploc_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, IrplocError)
+    return answer_of(of_request(error))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    detail = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
+    return answer_of(Problem(error.status_code, codes.get(error.status_code, "error"), detail, dict(error.headers or {})))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return answer_of(Problem(422, "invalid_request", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error", exc_info=error)
+    return answer_of(Problem(500, "internal_error", "something went wrong here; the server's log has more"))

@@ -1,0 +1,228 @@
+"""``Batcher``: a bounded queue of photos in front of the encoder.
+
+Photos are decoded by a few threads; whatever is decoded when the encoder gets free is encoded at once, whoever sent it.
+An idle encoder waits a few milliseconds, and only while other photos are being decoded. Encoding and methods run in one
+thread of their own, so that the event loop stays free and methods need not be safe for threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from irploc.errors import BadInput, IrplocError
+from irploc.geometry.cameras import Camera
+from irploc.images import EncodedPhoto
+from irploc.localizer import Localizer
+from irploc.localizer.decoding import DecodedPhoto, decode_photo
+from irploc.localizer.localization import Localization
+from irploc.localizer.localizer import encode_together, localization_of
+from irploc.service.options import Limits
+from irploc.service.problems import Problem
+
+logger = logging.getLogger(__name__)
+_LONGEST_RETRY_S = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One photo and who is to answer.
+
+    Attributes:
+        photo: as it came.
+        localizer: of the scene, method and floor map that were asked for; photos of the same one are estimated together.
+        camera: its intrinsics, where the client knows.
+        focal_px: its focal length, where a person said so.
+    """
+
+    photo: EncodedPhoto
+    localizer: Localizer
+    camera: Camera | None = None
+    focal_px: float | None = None
+
+
+@dataclass(eq=False)
+class _Job:
+    """A decoded photo that waits for the encoder."""
+
+    asked: Asked
+    decoded: DecodedPhoto
+    future: asyncio.Future[Localization | IrplocError]
+
+    @property
+    def alike(self) -> tuple[int, tuple[int, ...]]:
+        """What must agree for photos to be encoded at once."""
+        return id(self.asked.localizer.encoder), self.decoded.shape
+
+
+class Batcher:
+    """Answers photos, those that arrive together at once. Belongs to one event loop.
+
+    Args:
+        limits: ``queue``, ``batch`` and ``batch_wait_ms`` of them.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._accepted = 0
+        self._decoding = 0
+        self._ready: list[_Job] = []
+        self._changed = asyncio.Event()
+        self._decoders = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "decode")
+        self._encoder = ThreadPoolExecutor(1, "encode")
+        self._running: asyncio.Task[None] | None = None
+        self._seconds_each = 0.1
+
+    def start(self) -> None:
+        """Begins to answer; within the event loop."""
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends once what was accepted is answered."""
+        while self._accepted:
+            await asyncio.sleep(0.01)
+        if self._running:
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def accepted(self) -> int:
+        """Photos that are not answered yet."""
+        return self._accepted
+
+    def check_room(self, photos: int) -> None:
+        """Raises Problem 429, with the seconds after which to try again, where the queue has no room for so many."""
+        if self._accepted + photos > self._limits.queue:
+            seconds = min(max(math.ceil(self._accepted * self._seconds_each), 1), _LONGEST_RETRY_S)
+            raise Problem(
+                429,
+                "too_busy",
+                f"{self._accepted} photos are waiting, with {photos} more they would be over {self._limits.queue}: "
+                f"try again in {seconds} s",
+                {"Retry-After": str(seconds)},
+            )
+
+    async def answer(self, asked: Sequence[Asked]) -> list[Localization | IrplocError]:
+        """One answer per photo, in order, an error in the place of each photo that cannot be used.
+
+        Raises:
+            Problem: 429 where the queue has no room.
+        """
+        self.check_room(len(asked))
+        self._accepted += len(asked)
+        try:
+            outcomes = await asyncio.gather(*(self._one(one) for one in asked), return_exceptions=True)
+        finally:
+            self._accepted -= len(asked)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, IrplocError):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, Localization | IrplocError)]
+
+    async def _one(self, asked: Asked) -> Localization | IrplocError:
+        loop = asyncio.get_running_loop()
+        self._decoding += 1
+        try:
+            decoded = await loop.run_in_executor(
+                self._decoders, decode_photo, asked.photo, asked.photo.name, asked.localizer.max_side
+            )
+        finally:
+            self._decoding -= 1
+            self._changed.set()
+        if decoded.error is not None:
+            return decoded.error
+        least = asked.localizer.encoder.minimum_side
+        if min(decoded.shape[1:]) < least:
+            height, width = decoded.shape[1:]
+            return BadInput(f"{decoded.name} is {width}x{height}, at least {least} pixels a side are needed")
+        job = _Job(asked, decoded, loop.create_future())
+        self._ready.append(job)
+        self._changed.set()
+        return await job.future
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._next_batch()
+            started = time.perf_counter()
+            outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
+            each = (time.perf_counter() - started) / len(batch)
+            self._seconds_each += 0.1 * (each - self._seconds_each)
+            for job, outcome in zip(batch, outcomes, strict=True):
+                if job.future.done():
+                    continue
+                if isinstance(outcome, Exception) and not isinstance(outcome, IrplocError):
+                    job.future.set_exception(outcome)
+                else:
+                    job.future.set_result(outcome)
+
+    async def _next_batch(self) -> list[_Job]:
+        """The oldest photo, and those that can be encoded with it."""
+        loop = asyncio.get_running_loop()
+        while not self._oldest_alike():
+            self._changed.clear()
+            await self._changed.wait()
+        end = loop.time() + self._limits.batch_wait_ms / 1e3
+        while self._decoding and len(self._oldest_alike()) < self._limits.batch and (left := end - loop.time()) > 0:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+        batch = self._oldest_alike()[: self._limits.batch]
+        taken = set(map(id, batch))
+        self._ready = [job for job in self._ready if id(job) not in taken]
+        return batch
+
+    def _oldest_alike(self) -> list[_Job]:
+        self._ready = [job for job in self._ready if not job.future.done()]  # of requests that gave up
+        return [job for job in self._ready if job.alike == self._ready[0].alike]
+
+
+def _answered(batch: Sequence[_Job]) -> list[Localization | Exception]:
+    """One outcome per photo; what fails together is tried one by one, so that nobody pays for another's photo."""
+    try:
+        return list(_answer_together(batch))
+    except Exception as error:
+        if len(batch) > 1:
+            return [outcome for job in batch for outcome in _answered([job])]
+        if not isinstance(error, IrplocError):
+            logger.exception("a photo could not be answered")
+        return [error]
+
+
+def _answer_together(batch: Sequence[_Job]) -> list[Localization]:
+    started = time.perf_counter()
+    embeddings = encode_together(batch[0].asked.localizer.encoder, [job.decoded for job in batch])
+    encode_ms = 1e3 * (time.perf_counter() - started) / len(batch)
+    answers: dict[int, Localization] = {}
+    groups: dict[tuple[int, float | None], list[int]] = {}
+    for row, job in enumerate(batch):
+        groups.setdefault((id(job.asked.localizer), job.asked.focal_px), []).append(row)
+    for rows in groups.values():
+        estimated = _estimated([batch[row] for row in rows], embeddings[rows], encode_ms)
+        answers.update(zip(rows, estimated, strict=True))
+    return [answers[row] for row in range(len(batch))]
+
+
+def _estimated(jobs: Sequence[_Job], embeddings: np.ndarray, encode_ms: float) -> list[Localization]:
+    started = time.perf_counter()
+    answers = jobs[0].asked.localizer.estimate(
+        embeddings,
+        [job.decoded.source for job in jobs],
+        [job.asked.camera for job in jobs],
+        [job.decoded.in_full_size for job in jobs],
+        jobs[0].asked.focal_px,
+    )
+    estimate_ms = 1e3 * (time.perf_counter() - started) / len(jobs)
+    return [localization_of(job.decoded, answer, encode_ms, estimate_ms) for job, answer in zip(jobs, answers, strict=True)]

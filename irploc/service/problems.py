@@ -1,0 +1,61 @@
+"""What went wrong, in one form: RFC 9457 problem details, with a code for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from irploc.errors import Busy, IrplocError, Mismatch, NotFound
+from irploc.images import NotAnImage, TooManyPixels
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass
+class Problem(Exception):
+    """Raised anywhere below a route; becomes the answer.
+
+    Attributes:
+        status: of HTTP.
+        code: for programs, never changed within a version of the API.
+        detail: for people, one sentence; nothing of the server's file system.
+        headers: of the answer, ``Retry-After`` for example.
+        more: further members of the answer.
+    """
+
+    status: int
+    code: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The members in order."""
+        title = HTTPStatus(self.status).phrase
+        return {
+            "type": "about:blank",
+            "title": title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **self.more,
+        }
+
+
+def of_photo(error: IrplocError) -> Problem:
+    """Of a photo that could not be used; its message names the photo as the client did."""
+    if isinstance(error, NotAnImage):
+        return Problem(415, "not_an_image", str(error))
+    if isinstance(error, TooManyPixels):
+        return Problem(413, "too_many_pixels", str(error))
+    return Problem(422, "unusable_image", str(error))
+
+
+def of_request(error: IrplocError) -> Problem:
+    """Of what a request names."""
+    if isinstance(error, NotFound):
+        return Problem(404, "not_found", str(error))
+    if isinstance(error, Busy | Mismatch):
+        return Problem(409, "conflict", str(error))
+    return Problem(422, "invalid_request", str(error))
