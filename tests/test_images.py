@@ -14,7 +14,10 @@ from PIL import Image
 
 from irploc.errors import BadInput, IrplocError, NotFound
 from irploc.images import (
+    EncodedPhoto,
     JitterOptions,
+    NotAnImage,
+    TooManyPixels,
     decode_image,
     decoded_size,
     jitter_image,
@@ -338,3 +341,44 @@ def test_a_brightness_factor_is_drawn_from_its_range() -> None:
 def test_ranges_that_cannot_be_are_refused(bad: dict) -> None:
     with pytest.raises(BadInput, match="must lie in"):
         JitterOptions(**bad)
+
+
+# --- files in memory ---
+
+
+def encoded(name: str, image: Image.Image, kind: str = "JPEG", **limits: object) -> EncodedPhoto:
+    stream = io.BytesIO()
+    image.save(stream, kind)
+    return EncodedPhoto(name, stream.getvalue(), **limits)  # type: ignore[arg-type]
+
+
+def test_a_photo_in_memory_is_decoded_like_its_file(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.jpg", photo(), exif=exif)
+    in_memory = EncodedPhoto("a.jpg", path.read_bytes())
+    assert np.array_equal(np.asarray(decode_image(in_memory)), np.asarray(decode_image(path)))
+    assert decode_image(in_memory).size == (24, 32)
+
+
+def test_a_photo_in_memory_is_refused_by_its_own_limit_before_it_is_decoded() -> None:
+    blank = encoded("wide.png", Image.new("1", (10_000, 10_000)), "PNG", max_pixels=50_000_000)
+    with pytest.raises(TooManyPixels, match=r"^wide\.png has 10000x10000 pixels, more than 50,000,000$"):
+        decode_image(blank)
+
+
+def test_a_photo_in_memory_of_a_format_that_is_not_allowed_is_no_image() -> None:
+    with pytest.raises(NotAnImage, match=r"^a\.bmp is not an image \(known are JPEG, PNG\)$"):
+        decode_image(encoded("a.bmp", photo(), "BMP", formats=("JPEG", "PNG")))
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"", NotAnImage), (b"not a photo", NotAnImage)])
+def test_what_is_no_image_in_memory_is_told_by_its_kind(content: bytes, kind: type[BadInput]) -> None:
+    with pytest.raises(kind, match=r"^notes\.jpg is "):
+        decode_image(EncodedPhoto("notes.jpg", content))
+
+
+def test_a_name_in_memory_is_never_taken_for_a_path(tmp_path: Path) -> None:
+    path = saved(tmp_path / "real.png", photo())
+    with pytest.raises(NotAnImage):
+        decode_image(EncodedPhoto(str(path), b""))

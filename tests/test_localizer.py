@@ -13,6 +13,8 @@ from irploc.errors import BadInput, IrplocError, Mismatch, NotFound
 from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, PoseEstimates, PoseEstimator, Query
 from irploc.estimators.build import available_methods, default_method, open_place
 from irploc.geometry.poses import Poses
+from irploc.images import EncodedPhoto
+from irploc.localizer.decoding import decode_photo
 from irploc.localizer.localizer import Served
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
@@ -251,6 +253,25 @@ def test_an_opened_photo_is_turned_and_converted_like_its_file(localizer: Locali
     assert np.array_equal(from_file.pose.centers_m, opened.pose.centers_m)
     assert from_file.neighbours == opened.neighbours
     assert opened.neighbours[0][1] == pytest.approx(upright.neighbours[0][1], abs=1e-6)
+
+
+def test_a_photo_of_a_larger_camera_is_reduced_to_the_size_of_the_mapping_photos(localizer: Localizer, scene: Scene) -> None:
+    photo = Image.open(scene.frames.images[3])
+    assert localizer.max_side == max(photo.size)
+    large = photo.resize((3 * photo.width, 3 * photo.height), Image.Resampling.BICUBIC)
+    decoded = decode_photo(large, "large", localizer.max_side)
+    assert decoded.shape == (3, photo.height, photo.width)
+    assert decoded.in_full_size is None
+    native = decode_photo(photo, "native", localizer.max_side)
+    assert native.in_full_size is not None and native.in_full_size.shape == (photo.height, photo.width, 3)
+    assert localizer.localize([large])[0].neighbours[0][0] == scene.frames.names[3]
+
+
+def test_a_photo_in_memory_is_answered_like_its_file(localizer: Localizer, scene: Scene) -> None:
+    path = scene.frames.images[4]
+    from_file, in_memory = localizer.localize([path, EncodedPhoto("mine.png", path.read_bytes())])
+    assert in_memory.image == "mine.png"
+    assert np.array_equal(from_file.pose.centers_m, in_memory.pose.centers_m)
 
 
 def test_what_is_no_list_of_photos_is_refused(localizer: Localizer) -> None:

@@ -10,6 +10,7 @@ from irploc.errors import BadInput
 from irploc.geometry.cameras import Camera, cam_from_world
 from irploc.geometry.poses import Poses, pose_errors
 from irploc.geometry.rotations import canonical
+from irploc.images import EncodedPhoto
 from irploc.structure.candidates import candidate_photos, shared_points
 from irploc.structure.features import FeatureExtractor, LocalFeatures
 from irploc.structure.guided import guided_pairs
@@ -253,6 +254,7 @@ def test_a_file_without_or_with_damaged_exif_says_nothing(tmp_path: object) -> N
     exif.get_ifd(0x8769)[0xA405] = 35
     image.save(path, exif=exif)
     assert exif_focal_px(path) == pytest.approx(35 / 43.27 * 80)
+    assert exif_focal_px(EncodedPhoto("a.jpg", path.read_bytes())) == pytest.approx(35 / 43.27 * 80), "in memory too"
     path.write_bytes(b"not a photo")
     assert exif_focal_px(path) is None
 
