@@ -6,20 +6,23 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
+from irploc.service.guard import guards
 from irploc.service.hosting import HostingOptions
 from irploc.service.options import ServiceOptions
-from irploc.service.problems import MEDIA_TYPE, Problem, of_request
+from irploc.service.problems import Problem, answer_of, of_request
 from irploc.service.routes import localize, page, probes, scenes
 from irploc.service.state import Service
+from irploc.service.uploads import shown
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        middleware=guards(chosen),
     )
     for routes in (localize, scenes, probes, page):
         app.include_router(routes.router)
@@ -60,7 +64,6 @@ def create_app(
     app.add_exception_handler(IrplocError, _irploc_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _unexpected)
     return app
 
 
@@ -76,34 +79,34 @@ async def _load(service: Service, ended: Callable[[Exception | None], None] | No
             ended(None)
 
 
-def answer_of(problem: Problem) -> Response:
-    """A problem as an answer."""
-    return JSONResponse(problem.to_json(), problem.status, problem.headers, MEDIA_TYPE)
-
-
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer_of(error)
+    return answer_of(error, request.scope)
 
 
 async def _irploc_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, IrplocError)
-    return answer_of(of_request(error))
+    return answer_of(of_request(error), request.scope)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    detail = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
-    return answer_of(Problem(error.status_code, codes.get(error.status_code, "error"), detail, dict(error.headers or {})))
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        problem = Problem(404, "not_found", f"there is nothing at {shown(request.url.path)}")
+    elif error.status_code == 405:
+        allowed = sorted({*headers.get("Allow", "").split(", "), "OPTIONS"} - {""})
+        headers["Allow"] = ", ".join(allowed)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        problem = Problem(405, "method_not_allowed", f"expected one of {headers['Allow']}", headers)
+    else:
+        problem = Problem(error.status_code, "error", HTTPStatus(error.status_code).phrase, headers)
+    return answer_of(problem, request.scope)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return answer_of(Problem(422, "invalid_request", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected error", exc_info=error)
-    return answer_of(Problem(500, "internal_error", "something went wrong here; the server's log has more"))
+    where = shown(".".join(map(str, first["loc"])))
+    return answer_of(Problem(422, "invalid_request", f"{where}: {first['msg']}"), request.scope)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from irploc.errors import BadInput
 
 MEGABYTE = 1_000_000
+_SHORTEST_TOKEN = 16
+_ORIGIN = re.compile(r"https?://[^/\s@?#]+")
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,54 @@ class ServiceOptions:
         limits: of requests.
         token: what clients must send as ``Authorization: Bearer TOKEN``; None asks nobody.
         keep_uploads: folder in which uploads are kept; None keeps nothing.
+        keep_mb: megabytes of that folder after which nothing more is kept.
         allowed_hosts: names by which the service may be called; empty allows all.
         allowed_origins: origins of other pages that may ask from a browser.
         thumbnails: whether mapping photos are shown, reduced.
     """
 
     limits: Limits = Limits()
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     keep_uploads: Path | None = None
+    keep_mb: float = 1000.0
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     thumbnails: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep_mb < float("inf"):
+            raise BadInput(f"keep_mb is {self.keep_mb:g}, it must be positive")
+        if self.token is not None:
+            check_token(self.token)
+        for origin in self.allowed_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise BadInput(f"{origin!r} is no origin, expected for example https://example.org or http://localhost:3000")
+
+
+def check_token(token: str) -> str:
+    """The token; raises BadInput for one that cannot be sent in a header, or is soon guessed."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise BadInput("the token may have letters, digits and signs of ASCII, no spaces")
+    if len(token) < _SHORTEST_TOKEN:
+        raise BadInput(f"the token has {len(token)} characters, expected {_SHORTEST_TOKEN} or more")
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def hosts_to_allow(host: str, added: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names by which a service at an address may be called; none, so all, where it is reached from other machines.
+
+    A page of another site may point its name at this machine: the browser then takes the service for a part of that site.
+    """
+    if not added and not is_loopback(host):
+        return ()
+    return tuple(dict.fromkeys([host, "localhost", "127.0.0.1", "::1", *added]))

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
 from irploc.errors import Busy, IrplocError, Mismatch, NotFound
 from irploc.images import NotAnImage, TooManyPixels
 
@@ -41,6 +44,13 @@ class Problem(Exception):
             "detail": self.detail,
             **self.more,
         }
+
+
+def answer_of(problem: Problem, scope: Scope | None = None) -> Response:
+    """A problem as an answer; to a request with an id, it is in there too."""
+    request_id = (scope or {}).get("state", {}).get("request_id")
+    body = problem.to_json() if request_id is None else {**problem.to_json(), "request_id": request_id}
+    return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
 def of_photo(error: IrplocError) -> Problem:
