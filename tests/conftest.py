@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from irploc.scene import Scene
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +43,24 @@ def toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rendered") / "toy"
     write_place(folder, PlaceOptions(width=96, height=72, mapping_frames=24, test_frames=8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def room_walk(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The first nine photos, 320x240, of a walk through the rendered room; treat it as read-only."""
+    from dataclasses import replace
+
+    from PIL import Image
+
+    from irploc.synthetic import PlaceOptions, render_place, scene_of_place
+
+    options = PlaceOptions(width=320, height=240, mapping_frames=60, test_frames=1)
+    scene = scene_of_place(tmp_path_factory.mktemp("walk") / "room", options)
+    scene = replace(scene, frames=scene.frames[range(9)])
+    for path, (photo, _) in zip(scene.frames.images, islice(render_place(options), 9), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(path, quality=options.jpeg_quality)
+    return scene
 
 
 @pytest.fixture(scope="session")

@@ -12,18 +12,15 @@ from PIL import Image
 
 from irploc.cli import main
 from irploc.scene import Scene
-from irploc.synthetic import PlaceOptions, write_place
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(room_walk: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight photos of a walk through a rendered room."""
-    folder = tmp_path_factory.mktemp("walk")
-    write_place(folder / "room", PlaceOptions(width=320, height=240, mapping_frames=60, test_frames=1))
-    (folder / "photos").mkdir()
-    for path in Scene.load(folder / "room").frames.of_split("train").images[:8]:
-        shutil.copy(path, folder / "photos")
-    return folder / "photos"
+    folder = tmp_path_factory.mktemp("photos")
+    for path in room_walk.frames.images[:8]:
+        shutil.copy(path, folder)
+    return folder
 
 
 def run(*arguments: object) -> Result:

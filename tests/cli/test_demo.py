@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, Re
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_module, "place_options", lambda: PlaceOptions(96, 72, mapping_frames=30, test_frames=6))
         patch.setattr(demo_module, "EMBEDDING", ("--encoder", "densevlad", "--augmentations", "1"))
-        patch.setattr(demo_module, "TRAINING", ("--epochs", "3"))
+        patch.setattr(demo_module, "TRAINING", ("--epochs", "3", "--no-calibration"))
         return out, run(out), run(out)
 
 

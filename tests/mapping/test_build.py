@@ -24,7 +24,6 @@ from irploc.progress import Progress, Silent, Stages, silent_stages
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.scene import Frames, Scene
 from irploc.splits import by_blocks
-from irploc.synthetic import PlaceOptions, write_place
 
 COUNT = 9
 
@@ -36,17 +35,9 @@ def build_map(source: Path, out: Path, options: BuildOptions, stages: Stages = s
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """The first photos of a walk through a room."""
-    folder = tmp_path_factory.mktemp("room") / "room"
-    write_place(folder, PlaceOptions(width=320, height=240, mapping_frames=60, test_frames=1))
-    return Scene.load(folder)
-
-
-@pytest.fixture(scope="module")
-def photos(rendered: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(room_walk: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    for path in rendered.frames.of_split("train").images[:COUNT]:
+    for path in room_walk.frames.images:
         shutil.copy(path, folder)
     return folder
 
@@ -57,9 +48,9 @@ def built(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Built
     return build_map(photos, out, BuildOptions()), out
 
 
-def true_poses(rendered: Scene, frames: Frames) -> Poses:
-    by_name = {path.name: row for row, path in enumerate(rendered.frames.images) if rendered.frames.splits[row] == "train"}
-    return rendered.frames.poses[[by_name[path.name] for path in frames.images]]
+def true_poses(room_walk: Scene, frames: Frames) -> Poses:
+    by_name = {path.name: row for row, path in enumerate(room_walk.frames.images)}
+    return room_walk.frames.poses[[by_name[path.name] for path in frames.images]]
 
 
 def aligned(found: Poses, true: Poses) -> Poses:
@@ -76,7 +67,7 @@ def largest_turn_error_deg(found: Poses, true: Poses) -> float:
 
 
 def test_a_walk_becomes_a_scene_with_the_true_poses_up_to_a_similarity(
-    built: tuple[BuiltMap, Path], rendered: Scene, photos: Path
+    built: tuple[BuiltMap, Path], room_walk: Scene, photos: Path
 ) -> None:
     made, out = built
     scene = assemble(made, out, "room", lambda frames: by_blocks(frames, block_size_for(frames)), {"fps": 6})
@@ -87,12 +78,12 @@ def test_a_walk_becomes_a_scene_with_the_true_poses_up_to_a_similarity(
     assert again.units == "as in the model"
     assert set(again.frames.sequences) == {photos.name}
     assert set(again.frames.splits) == {"train", "test"}
-    true = true_poses(rendered, scene.frames)
+    true = true_poses(room_walk, scene.frames)
     metres, _ = pose_errors(aligned(scene.frames.poses, true), true)
     walk = np.linalg.norm(np.ptp(true.centers_m, axis=0))
     assert np.median(metres) < 0.01 * walk
     assert largest_turn_error_deg(scene.frames.poses, true) < 0.5
-    focal = rendered.cameras[rendered.frames.cameras[0]].focal_px[0]
+    focal = room_walk.cameras[room_walk.frames.cameras[0]].focal_px[0]
     assert scene.cameras["camera1"].focal_px[0] == pytest.approx(focal, rel=0.05)
     record = json.loads((out / "build.json").read_text())
     assert record["quality"]["registered"] == record["quality"]["photos"] == COUNT
@@ -143,10 +134,10 @@ def test_other_settings_start_over(photos: Path, tmp_path: Path) -> None:
     assert said[0].endswith("was made with other settings or photos: starting over")
 
 
-def test_two_places_make_no_map_and_the_groups_are_named(rendered: Scene, toy_scene: Path, tmp_path: Path) -> None:
+def test_two_places_make_no_map_and_the_groups_are_named(room_walk: Scene, toy_scene: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    walk = rendered.frames.of_split("train").images
+    walk = room_walk.frames.images
     for number, path in enumerate([*walk[:6], *_noise(tmp_path, 6)]):
         shutil.copy(path, folder / f"{number:03d}.jpg")
     with pytest.raises(
@@ -196,7 +187,7 @@ def test_too_few_photos_photos_of_two_sizes_and_other_wrong_input_are_refused(ph
 
 
 def test_photos_of_two_sizes_have_a_camera_each_however_often_interrupted(
-    photos: Path, rendered: Scene, tmp_path: Path
+    photos: Path, room_walk: Scene, tmp_path: Path
 ) -> None:
     from PIL import Image
 
@@ -206,7 +197,7 @@ def test_photos_of_two_sizes_have_a_camera_each_however_often_interrupted(
         with Image.open(path) as image:
             turned = image.transpose(Image.Transpose.ROTATE_90) if number % 2 else image
             turned.save(folder / path.name, quality=95)
-    known = BuildOptions(cameras=CameraOptions(focal_px=next(iter(rendered.cameras.values())).focal_px[0]))
+    known = BuildOptions(cameras=CameraOptions(focal_px=next(iter(room_walk.cameras.values())).focal_px[0]))
     with pytest.raises(KeyboardInterrupt):
         build_map(folder, tmp_path / "out", known, interrupted_in("features"))
     made = build_map(folder, tmp_path / "out", known)
@@ -232,10 +223,10 @@ def matches_of(out: Path) -> dict[int, int]:
         return dict(zip(*database.read_two_view_geometry_num_inliers(), strict=True))
 
 
-def test_a_camera_that_only_turned_makes_no_map(rendered: Scene, tmp_path: Path) -> None:
+def test_a_camera_that_only_turned_makes_no_map(room_walk: Scene, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    _turned_views(rendered.frames.images[0], folder)
+    _turned_views(room_walk.frames.images[0], folder)
     with pytest.raises(
         BadInput, match=r"(the camera moved by only 0\.\d+ of the distance|could be registered).*only turned"
     ):

@@ -15,20 +15,17 @@ from irploc.errors import BadInput, Busy
 from irploc.mapping.work import check_places, work_folder
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.scene import Scene
-from irploc.synthetic import PlaceOptions, write_place
 
 COUNT = 7
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(room_walk: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of a walk through a rendered room, with names that COLMAP's lists cannot hold."""
-    folder = tmp_path_factory.mktemp("walk")
-    write_place(folder / "room", PlaceOptions(width=320, height=240, mapping_frames=60, test_frames=1))
-    (folder / "photos").mkdir()
-    for number, path in enumerate(Scene.load(folder / "room").frames.of_split("train").images[:COUNT]):
-        shutil.copy(path, folder / f"photos/IMG ({number + 7}).jpg")
-    return folder / "photos"
+    folder = tmp_path_factory.mktemp("photos")
+    for number, path in enumerate(room_walk.frames.images[:COUNT]):
+        shutil.copy(path, folder / f"IMG ({number + 7}).jpg")
+    return folder
 
 
 @pytest.fixture(scope="module")
