@@ -169,7 +169,7 @@ def toy_place(count: int = 60) -> tuple[Any, np.ndarray]:
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     vectors = np.concatenate([vectors, np.zeros((count, 14), dtype=np.float32)], axis=1)
     poses = Poses(np.stack([4 * angle, 0 * angle, 0 * angle], axis=1), np.tile(STILL, (count, 1)))
-    store: Any = SimpleNamespace(header=SimpleNamespace(units="metres", max_side=0), fitted=False)
+    store: Any = SimpleNamespace(header=SimpleNamespace(units="metres", max_side=0), fitted=False, cameras={})
     return Place("hall", store, place_index(vectors, poses), Workspace(Path())), vectors
 
 
