@@ -18,7 +18,8 @@ from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
 from irploc.service.guard import guards
 from irploc.service.hosting import HostingOptions
-from irploc.service.options import ServiceOptions
+from irploc.service.keeping import Keeper
+from irploc.service.options import MEGABYTE, ServiceOptions
 from irploc.service.problems import Problem, answer_of, of_request
 from irploc.service.routes import localize, page, probes, scenes
 from irploc.service.state import Service
@@ -36,12 +37,16 @@ def create_app(
         hosting: what to load.
         options: limits and access.
         ended: called when loading has ended, with what went wrong or None.
+
+    Raises:
+        BadInput: when the folder for uploads cannot be used.
     """
     chosen = options or ServiceOptions()
+    keeper = Keeper(chosen.keep_uploads, int(chosen.keep_mb * MEGABYTE)) if chosen.keep_uploads else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(chosen, hosting, Batcher(chosen.limits))
+        service = Service(chosen, hosting, Batcher(chosen.limits), keeper)
         app.state.service = service
         service.batcher.start()
         loading = asyncio.create_task(_load(service, ended))

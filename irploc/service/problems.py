@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +14,9 @@ from starlette.types import Scope
 from irploc.errors import Busy, IrplocError, Mismatch, NotFound
 from irploc.images import NotAnImage, TooManyPixels
 
+logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+_PATH = re.compile(r"[\\/]|\.(?:h5|onnx|pt|toml|faiss|csv|mat)\b")
 
 
 @dataclass
@@ -53,19 +57,37 @@ def answer_of(problem: Problem, scope: Scope | None = None) -> Response:
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def of_photo(error: IrplocError) -> Problem:
-    """Of a photo that could not be used; its message names the photo as the client did."""
+def of_photo(error: IrplocError, name: str = "") -> Problem:
+    """Of a photo that could not be used; its message names the photo as the client did, by ``name``."""
     if isinstance(error, NotAnImage):
         return Problem(415, "not_an_image", str(error))
     if isinstance(error, TooManyPixels):
         return Problem(413, "too_many_pixels", str(error))
-    return Problem(422, "unusable_image", str(error))
+    return Problem(422, "unusable_image", told(error, "the photo cannot be answered", name))
 
 
-def of_request(error: IrplocError) -> Problem:
-    """Of what a request names."""
+def of_request(error: IrplocError, *said: str | None) -> Problem:
+    """Of what a request names; ``said`` are the words of the client that the message may repeat."""
     if isinstance(error, NotFound):
-        return Problem(404, "not_found", str(error))
+        return Problem(404, "not_found", told(error, "something that is needed is not there", *said))
     if isinstance(error, Busy | Mismatch):
-        return Problem(409, "conflict", str(error))
-    return Problem(422, "invalid_request", str(error))
+        return Problem(409, "conflict", told(error, "what is here does not belong together", *said))
+    return Problem(422, "invalid_request", told(error, "the request cannot be answered", *said))
+
+
+def told(error: IrplocError, otherwise: str, *said: str | None) -> str:
+    """A message of ours, unless it may name files of this machine: those are for the log, clients get ``otherwise``.
+
+    Args:
+        error: whose message it is.
+        otherwise: in general words.
+        said: words of the client, which are no files of ours whatever they look like.
+    """
+    message = str(error)
+    rest = message
+    for words in filter(None, said):
+        rest = rest.replace(words, "").replace(repr(words)[1:-1], "")
+    if _PATH.search(rest) is None:
+        return message
+    logger.error("not told to a client: %s", message)
+    return f"{otherwise}; the server's log has more"

@@ -48,7 +48,7 @@ def _from_text(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"is no JSON object; expected for example {_CAMERA_EXAMPLE}") from None
 
 

@@ -9,8 +9,10 @@ from starlette.requests import Request
 
 from irploc.service.batching import Batcher
 from irploc.service.hosting import Hosting, HostingOptions, load_hosting, reload_scene
+from irploc.service.keeping import Keeper
 from irploc.service.options import ServiceOptions
 from irploc.service.problems import Problem
+from irploc.service.uploads import Received
 
 
 @dataclass
@@ -20,16 +22,20 @@ class Service:
     Attributes:
         options, hosting_options: as the operator chose.
         batcher: the queue.
+        keeper: of uploads; None where none are kept.
         hosting: None until the scenes are loaded.
+        received: counts the bytes of uploads.
     """
 
     options: ServiceOptions
     hosting_options: HostingOptions
     batcher: Batcher
+    keeper: Keeper | None = None
     hosting: Hosting | None = None
 
     def __post_init__(self) -> None:
         self._loading = asyncio.Lock()
+        self.received = Received(self.options.limits.received_bytes)
 
     @property
     def ready(self) -> Hosting:

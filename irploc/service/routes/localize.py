@@ -4,57 +4,100 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
 
 from irploc.errors import IrplocError
+from irploc.images import EncodedPhoto
 from irploc.localizer.localization import Localization
 from irploc.service import schemas
 from irploc.service.batching import Asked
-from irploc.service.problems import Problem, of_photo
-from irploc.service.state import service_of
-from irploc.service.uploads import read_upload
+from irploc.service.keeping import Keeper
+from irploc.service.problems import Problem, of_photo, of_request
+from irploc.service.state import Service, service_of
+from irploc.service.uploads import Upload, read_upload
 
 router = APIRouter(prefix="/v1", tags=["localize"])
 NDJSON = "application/x-ndjson"
+_Result = TypeVar("_Result")
 
 
 @router.post("/localize", response_model=schemas.Answers)
 async def localize(request: Request) -> Response:
     """Tells where photos were taken."""
     service = service_of(request)
-    hosting, limits = service.ready, service.options.limits
+    limits = service.options.limits
+    assert service.ready
     service.batcher.check_room(1)
     try:
         async with asyncio.timeout(limits.timeout_s):
-            upload = await read_upload(request, limits)
-            fields = upload.fields
-            localizer = hosting.localizer(fields.scene, fields.method, fields.floor_map)
-            camera = None if fields.camera is None else fields.camera.camera()
-            answers = await service.batcher.answer(
-                [Asked(photo, localizer, camera, fields.focal) for photo in upload.photos]
-            )
+            with service.received.counted() as count:
+                upload = await read_upload(request, limits, count)
+                answers = await _unless_gone(request, service.batcher.answer(_asked(service, upload)))
     except TimeoutError:
         raise Problem(504, "timed_out", f"there was no answer within {limits.timeout_s:g} s", {"Retry-After": "5"}) from None
-    names = [photo.name for photo in upload.photos]
-    results = [_result(name, answer) for name, answer in zip(names, answers, strict=True)]
+    results = [_result(photo, answer) for photo, answer in zip(upload.photos, answers, strict=True)]
     if all(isinstance(answer, IrplocError) for answer in answers):
-        raise _refused(answers, results)
+        raise _refused(results)
+    response = _response(request, results)
+    if service.keeper is not None:
+        response.background = BackgroundTask(_keep, service.keeper, upload.photos, results)
+    return response
+
+
+def _asked(service: Service, upload: Upload) -> list[Asked]:
+    fields = upload.fields
+    names = (fields.scene, fields.method, fields.floor_map)
+    try:
+        localizer = service.ready.localizer(*names)
+    except IrplocError as error:
+        raise of_request(error, *names) from None
+    camera = None if fields.camera is None else fields.camera.camera()
+    return [Asked(photo, localizer, camera, fields.focal) for photo in upload.photos]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """What comes of some work; it is given up when the client leaves, so that nobody else waits for it."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_leaves(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _leaves(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _result(photo: EncodedPhoto, answer: Localization | IrplocError) -> dict[str, Any]:
+    if isinstance(answer, IrplocError):
+        return {"image": photo.name, "status": "refused", "error": of_photo(answer, photo.name).to_json()}
+    return answer.to_json()
+
+
+def _refused(results: list[dict[str, Any]]) -> Problem:
+    """Of a request none of whose photos could be used."""
+    first = results[0]["error"]
+    more = {"results": results} if len(results) > 1 else {}
+    return Problem(first["status"], first["code"], first["detail"], more=more)
+
+
+def _response(request: Request, results: list[dict[str, Any]]) -> Response:
     if NDJSON in request.headers.get("accept", ""):
         return Response("".join(json.dumps(result) + "\n" for result in results), media_type=NDJSON)
     return JSONResponse({"results": results})
 
 
-def _result(name: str, answer: Localization | IrplocError) -> dict[str, Any]:
-    if isinstance(answer, IrplocError):
-        return {"image": name, "status": "refused", "error": of_photo(answer).to_json()}
-    return answer.to_json()
-
-
-def _refused(answers: list[Localization | IrplocError], results: list[dict[str, Any]]) -> Problem:
-    """Of a request none of whose photos could be used."""
-    first = next(answer for answer in answers if isinstance(answer, IrplocError))
-    problem = of_photo(first)
-    return Problem(problem.status, problem.code, problem.detail, more={"results": results} if len(results) > 1 else {})
+def _keep(keeper: Keeper, photos: tuple[EncodedPhoto, ...], results: list[dict[str, Any]]) -> None:
+    answered = [pair for pair in zip(photos, results, strict=True) if pair[1]["status"] != "refused"]
+    keeper.keep([photo for photo, _ in answered], [result for _, result in answered])
