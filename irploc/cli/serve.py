@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from irploc.cli.common import FILE, FOLDER, note, workspace_of
+from irploc.cli.common import FILE, FOLDER, is_quiet, note, workspace_of
 from irploc.service.options import Limits, ServiceOptions, hosts_to_allow, is_loopback
 
 TOKEN_VARIABLE = "IRPLOC_TOKEN"
@@ -89,7 +89,14 @@ def serve(
     if options.token is None and not is_loopback(host):
         note(f"warning: whoever reaches {host} can ask: set {TOKEN_VARIABLE} or --token-file to ask for a token")
     floors = tuple((scene, Path(path)) for scene, path in map(_floor_map, floor_maps))
-    run(HostingOptions(workspace_of(ctx), scenes, methods, floors, encoder, device), options, host, port, note)
+    run(
+        HostingOptions(workspace_of(ctx), scenes, methods, floors, encoder, device),
+        options,
+        host,
+        port,
+        note,
+        log_requests=not is_quiet(ctx),
+    )
 
 
 def _options(host: str, typed: dict[str, Any]) -> ServiceOptions:

@@ -13,15 +13,17 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
 from irploc.service.guard import guards
 from irploc.service.hosting import HostingOptions
 from irploc.service.keeping import Keeper
+from irploc.service.metrics import Metrics, Observed
 from irploc.service.options import MEGABYTE, ServiceOptions
 from irploc.service.problems import Problem, answer_of, of_request
-from irploc.service.routes import localize, page, probes, scenes
+from irploc.service.routes import admin, localize, page, probes, scenes
 from irploc.service.state import Service
 from irploc.service.uploads import shown
 
@@ -42,11 +44,14 @@ def create_app(
         BadInput: when the folder for uploads cannot be used.
     """
     chosen = options or ServiceOptions()
+    metrics = Metrics()
+    middleware = guards(chosen)
+    middleware.insert(1, Middleware(Observed, metrics=metrics))
     keeper = Keeper(chosen.keep_uploads, int(chosen.keep_mb * MEGABYTE)) if chosen.keep_uploads else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(chosen, hosting, Batcher(chosen.limits), keeper)
+        service = Service(chosen, hosting, Batcher(chosen.limits, metrics), keeper, metrics=metrics)
         app.state.service = service
         service.batcher.start()
         loading = asyncio.create_task(_load(service, ended))
@@ -61,9 +66,9 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        middleware=guards(chosen),
+        middleware=middleware,
     )
-    for routes in (localize, scenes, probes, page):
+    for routes in (localize, scenes, admin, probes, page):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(IrplocError, _irploc_error)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from irploc.localizer import Localizer
 from irploc.localizer.decoding import DecodedPhoto, decode_photo
 from irploc.localizer.localization import Localization
 from irploc.localizer.localizer import encode_together, localization_of
+from irploc.service.metrics import Metrics
 from irploc.service.options import Limits
 from irploc.service.problems import Problem
 
@@ -57,6 +58,7 @@ class _Job:
     asked: Asked
     decoded: DecodedPhoto
     future: asyncio.Future[Localization | IrplocError]
+    since: float = field(default_factory=time.perf_counter)
 
     @property
     def alike(self) -> tuple[int, tuple[int, ...]]:
@@ -69,10 +71,11 @@ class Batcher:
 
     Args:
         limits: ``queue``, ``batch`` and ``batch_wait_ms`` of them.
+        metrics: where photos are counted and timed.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, metrics: Metrics | None = None) -> None:
+        self._limits, self._metrics = limits, metrics or Metrics()
         self._accepted = 0
         self._decoding = 0
         self._ready: list[_Job] = []
@@ -86,9 +89,10 @@ class Batcher:
         """Begins to answer; within the event loop."""
         self._running = asyncio.create_task(self._run())
 
-    async def stop(self) -> None:
-        """Ends once what was accepted is answered."""
-        while self._accepted:
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Ends once what was accepted is answered, or after some seconds."""
+        end = time.monotonic() + grace_s
+        while self._accepted and time.monotonic() < end:
             await asyncio.sleep(0.01)
         if self._running:
             self._running.cancel()
@@ -126,10 +130,13 @@ class Batcher:
             outcomes = await asyncio.gather(*(self._one(one) for one in asked), return_exceptions=True)
         finally:
             self._accepted -= len(asked)
+        answers: list[Localization | IrplocError] = []
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, IrplocError):
                 raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Localization | IrplocError)]
+            answers.append(outcome)
+            self._metrics.answered(outcome)
+        return answers
 
     async def _one(self, asked: Asked) -> Localization | IrplocError:
         loop = asyncio.get_running_loop()
@@ -147,6 +154,7 @@ class Batcher:
         if min(decoded.shape[1:]) < least:
             height, width = decoded.shape[1:]
             return BadInput(f"{decoded.name} is {width}x{height}, at least {least} pixels a side are needed")
+        self._metrics.stages.labels("decode").observe(decoded.decode_ms / 1e3)
         job = _Job(asked, decoded, loop.create_future())
         self._ready.append(job)
         self._changed.set()
@@ -160,13 +168,22 @@ class Batcher:
             outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
             each = (time.perf_counter() - started) / len(batch)
             self._seconds_each += 0.1 * (each - self._seconds_each)
+            self._metrics.batches.observe(len(batch))
             for job, outcome in zip(batch, outcomes, strict=True):
-                if job.future.done():
-                    continue
-                if isinstance(outcome, Exception) and not isinstance(outcome, IrplocError):
-                    job.future.set_exception(outcome)
-                else:
-                    job.future.set_result(outcome)
+                self._metrics.stages.labels("wait").observe(started - job.since)
+                self._give(job, outcome)
+
+    def _give(self, job: _Job, outcome: Localization | Exception) -> None:
+        """An answer to whoever still waits for it."""
+        if isinstance(outcome, Localization):
+            for stage in ("encode", "estimate"):
+                self._metrics.stages.labels(stage).observe(outcome.timing_ms[stage] / 1e3)
+        if job.future.done():
+            return
+        if isinstance(outcome, Localization | IrplocError):
+            job.future.set_result(outcome)
+        else:
+            job.future.set_exception(outcome)
 
     async def _next_batch(self) -> list[_Job]:
         """The oldest photo, and those that can be encoded with it."""

@@ -35,7 +35,7 @@ _ALWAYS = {
 PROBES = ("/healthz", "/readyz")
 # What a browser has to fetch before anybody can type a token; none of it knows anything of the scenes.
 _FREE = (*PROBES, "/", "/docs", "/favicon.ico")
-_FREE_BELOW = ("/docs/", "/page/")
+_FREE_BELOW = ("/docs/", "/assets/")
 _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,63}")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
 
 from irploc.encoders import Encoder
 from irploc.errors import BadInput, IrplocError, NotFound
@@ -13,13 +17,15 @@ from irploc.estimators.build import Place, available_methods, default_method, op
 from irploc.floormap import FloorMap
 from irploc.localizer import Localizer, Served
 from irploc.localizer.current import check_map, scene_now
-from irploc.localizer.localizer import served_by
+from irploc.localizer.decoding import DecodedPhoto, decode_photo
+from irploc.localizer.localizer import encode_together, served_by
 from irploc.localizer.opening import check_floor_map, encoder_of, up_of_scene
 from irploc.retrieval.store import StoreHeader
 from irploc.scene import Scene
 from irploc.workspace import Workspace
 
 NO_FLOOR = "none"
+_WARMING_SIZE = (640, 480)
 
 
 @dataclass(frozen=True)
@@ -140,62 +146,120 @@ class Hosting:
         return Hosting({**self.scenes, hosted.name: hosted})
 
 
-def load_hosting(options: HostingOptions) -> Hosting:
-    """Loads every scene.
+class Loaded(NamedTuple):
+    """What could be read, and by name what could not and why."""
+
+    hosting: Hosting
+    failed: dict[str, str]
+
+
+def load_hosting(options: HostingOptions, before: Hosting | None = None) -> Loaded:
+    """Reads every scene from its files.
+
+    Args:
+        options: which.
+        before: what answered until now; its encoders are used again, and a scene that cannot be read any more stays as it
+            was. None lets the first error through.
 
     Raises:
         NotFound, BadInput, Mismatch: when a scene, a method that was named, or a floor map cannot be loaded.
     """
     names = list(options.scenes or options.workspace.scenes_to_search())
     floors = _floors_by_scene(options.floor_maps, names)
-    hosted: list[HostedScene] = []
+    encoders = [] if before is None else [hosted.encoder for hosted in before]
+    hosted: dict[str, HostedScene] = {}
+    failed: dict[str, str] = {}
     for name in names:
-        hosted.append(load_scene(options, name, floors.get(name, []), [one.encoder for one in hosted]))
-    return Hosting({one.name: one for one in hosted})
+        try:
+            one = load_scene(options, name, floors.get(name, []), encoders)
+            hosted[one.name], encoders = one, [*encoders, one.encoder]
+        except IrplocError as error:
+            if before is None:
+                raise
+            short = Path(name).name
+            failed[short] = str(error)
+            if short in before.scenes:
+                hosted[short] = before.scenes[short]
+    if not hosted:
+        raise NotFound("no scene could be read again")
+    return Loaded(Hosting(hosted), failed)
 
 
-def reload_scene(options: HostingOptions, hosting: Hosting, name: str) -> Hosting:
-    """The same scenes, one of them read again from its files.
+def reload_scene(options: HostingOptions, before: Hosting, name: str) -> HostedScene:
+    """One of the scenes read again from its files.
 
     Raises:
-        NotFound, BadInput, Mismatch: when it cannot be loaded; ``hosting`` stays what it was.
+        NotFound, BadInput, Mismatch: when it cannot be loaded.
     """
-    hosting.scene(name)
+    before.scene(name)
     typed = list(options.scenes or options.workspace.scenes_to_search())
     floors = _floors_by_scene(options.floor_maps, typed)
     as_typed = next((one for one in typed if Path(one).name == name), name)
-    encoders = [one.encoder for one in hosting]
-    return hosting.replaced(load_scene(options, as_typed, floors.get(as_typed, []), encoders))
+    return load_scene(options, as_typed, floors.get(as_typed, []), [hosted.encoder for hosted in before])
 
 
 def load_scene(options: HostingOptions, name: str, floor_maps: Sequence[Path], encoders: Sequence[Encoder]) -> HostedScene:
-    """Loads one scene; of ``encoders`` the one that made its embeddings is shared."""
+    """One scene, asked once by every method so that the first client does not wait; of ``encoders`` the one that made its
+    embeddings is shared."""
     place = open_place(options.workspace, name)
     try:
         scene = scene_now(options.workspace, name, place.store)
         note = check_map(place.store, scene) if scene else ""
         maps = {path.stem: check_floor_map(FloorMap.load(path), place) for path in floor_maps}
-        encoder = _shared(encoder_of(place, options.encoder, options.device), encoders)
-        served: dict[str, Served] = {}
-        skipped: dict[str, str] = {}
-        default = options.methods[0] if options.methods else default_method(place)
-        for method in options.methods or dict.fromkeys([default, *available_methods(place)]):
-            try:
-                served[method] = served_by(place, method, up_of_scene(scene), note)
-            except IrplocError as error:
-                if options.methods or method == default:
-                    raise
-                skipped[method] = str(error)
-        return HostedScene(place.name, scene, encoder, served, default, maps, skipped)
+        encoder = _of_those(encoders, place) or encoder_of(place, options.encoder, options.device)
+        served, default, skipped = _methods(options, place, up_of_scene(scene), note)
+        hosted = HostedScene(place.name, scene, encoder, served, default, maps, skipped)
     finally:
         place.store.close()
+    _warm(hosted)
+    return hosted
 
 
-def _shared(encoder: Encoder, others: Sequence[Encoder]) -> Encoder:
-    """Of encoders that give the same vectors, one: their photos are encoded together."""
-    identity = (encoder.weights_sha256, encoder.preprocessing, encoder.options)
-    same = (one for one in others if (one.weights_sha256, one.preprocessing, one.options) == identity)
-    return next(same, encoder)
+def _methods(
+    options: HostingOptions, place: Place, up: str | None, note: str
+) -> tuple[dict[str, Served], str, dict[str, str]]:
+    """What answers by method, the default, and what could not be loaded; what was named, and the default, must load."""
+    served: dict[str, Served] = {}
+    skipped: dict[str, str] = {}
+    default = options.methods[0] if options.methods else default_method(place)
+    for method in options.methods or dict.fromkeys([default, *available_methods(place)]):
+        try:
+            served[method] = served_by(place, method, up, note)
+        except IrplocError as error:
+            if options.methods or method == default:
+                raise
+            skipped[method] = str(error)
+    return served, default, skipped
+
+
+def _of_those(encoders: Sequence[Encoder], place: Place) -> Encoder | None:
+    """The one that gives the vectors of a place's embeddings, so that its photos and the others' are encoded together."""
+    header = place.store.header
+    wanted = (header.weights_sha256, header.preprocessing, header.precision)
+    same = (one for one in encoders if (one.weights_sha256, one.preprocessing, one.options.precision) == wanted)
+    return next(same, None)
+
+
+def _warm(hosted: HostedScene) -> None:
+    """Asks every method once: what is loaded or compiled on first use is there before anybody waits for it."""
+    photo = _some_photo(hosted)
+    if min(photo.shape[1:], default=0) < hosted.encoder.minimum_side:
+        return
+    embedding = encode_together(hosted.encoder, [photo])
+    for served in hosted.served.values():
+        with suppress(IrplocError):  # the photo may be refused; that is an answer too
+            Localizer([served], hosted.encoder).estimate(embedding, [photo.source], [None], [photo.in_full_size])
+
+
+def _some_photo(hosted: HostedScene) -> DecodedPhoto:
+    """A mapping photo, or a grey one of its size where it is not here any more."""
+    frames, cameras = hosted.place.index.frames, hosted.place.store.cameras
+    photo = decode_photo(frames.images[0], "", hosted.place.max_side)
+    if photo.error is None:
+        return photo
+    camera = cameras.get(frames.cameras[0])
+    size = (camera.width, camera.height) if camera else _WARMING_SIZE
+    return decode_photo(Image.new("RGB", size, "grey"), "", hosted.place.max_side)
 
 
 def _floors_by_scene(floor_maps: Sequence[tuple[str, Path]], scenes: Sequence[str]) -> dict[str, list[Path]]:

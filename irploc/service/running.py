@@ -1,15 +1,29 @@
-"""The process: uvicorn, its signals, and its end."""
+"""The process: its address, signals and log, and its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import uvicorn
+from fastapi import FastAPI
 
+from irploc.errors import BadInput, IrplocError
+from irploc.pycolmap_safe import import_pycolmap
 from irploc.service.app import create_app
-from irploc.service.hosting import HostingOptions
+from irploc.service.hosting import Hosting, HostingOptions
 from irploc.service.options import ServiceOptions
+from irploc.service.state import Service
+
+logger = logging.getLogger(__name__)
+_BACKLOG = 2048
+_LOGGED = "%(asctime)s %(levelname)s %(message)s"
 
 
 def run(
@@ -19,27 +33,139 @@ def run(
     port: int,
     tell: Callable[[str], None],
     grace_s: float = 30.0,
+    log_requests: bool = True,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; then what was accepted is finished, for ``grace_s`` seconds at most.
+    """Serves until SIGINT or SIGTERM; then what was accepted is finished, for ``grace_s`` seconds at most. A second Ctrl-C
+    ends at once. SIGHUP reads the scenes again.
+
+    Args:
+        hosting, options: what is served, and how.
+        host, port: to listen on; port 0 takes a free one.
+        tell: shows a line to whoever started the service.
+        grace_s: see above.
+        log_requests: whether each request leaves a line in the log.
 
     Raises:
-        NotFound, BadInput, Mismatch: when the scenes cannot be loaded.
+        BadInput: when the address cannot be had. NotFound, BadInput, Mismatch: when the scenes cannot be loaded.
     """
+    _log_to_stderr(log_requests)
+    import_pycolmap()  # in this thread and now: on import it takes the signals, which only the main thread can give back
     failures: list[Exception] = []
+    started = time.perf_counter()
+    with _listening(host, port) as listener:
+        address = _address(host, listener)
 
-    def ended(error: Exception | None) -> None:
-        if error is not None:
-            failures.append(error)
-            server.should_exit = True
-            return
-        tell(f"serving on http://{host}:{port}")
+        def ended(error: Exception | None) -> None:
+            if error is not None:
+                failures.append(error)
+                server.should_exit = True
+                return
+            service: Service = app.state.service
+            for line in _greeting(service.ready):
+                tell(line)
+            tell(f"ready after {time.perf_counter() - started:.0f} s: {address}/ is the page, {address}/docs the API")
 
-    app = create_app(hosting, options, ended)
-    config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=int(grace_s)
-    )
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has ended
-        server.run()
+        app = create_app(hosting, options, ended)
+        server = _Server(_config(app, grace_s), app)
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has ended
+            server.run(sockets=[listener])
     if failures:
         raise failures[0]
+
+
+class _Server(uvicorn.Server):
+    """Reads the scenes again on SIGHUP, where there is such a signal."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Once the loop runs."""
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        service: Service = self._app.state.service
+        if service.hosting is None:
+            return
+        try:
+            failed = await service.reload_all()
+        except IrplocError as error:
+            logger.error("nothing was reloaded: %s", error)
+            return
+        except Exception:
+            logger.exception("nothing was reloaded")
+            return
+        for name, reason in failed.items():
+            logger.error("%s was not reloaded: %s", name, reason)
+        logger.info("reloaded: %s", ", ".join(service.ready.scenes))
+
+
+def _config(app: FastAPI, grace_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+        timeout_keep_alive=30,
+        backlog=_BACKLOG,
+    )
+
+
+def _log_to_stderr(log_requests: bool) -> None:
+    """One line an event; of uvicorn only what is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_LOGGED))
+    root = logging.getLogger("irploc")
+    root.handlers, root.propagate = [handler], False
+    root.setLevel(logging.INFO)
+    logging.getLogger("irploc.service.access").setLevel(logging.INFO if log_requests else logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "asyncio"):
+        theirs = logging.getLogger(name)
+        theirs.handlers, theirs.propagate = [handler], False
+        theirs.setLevel(logging.WARNING)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that takes connections, closed at the end.
+
+    Raises:
+        BadInput: for an address that is in use, or is none of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
+        raise BadInput(
+            f"cannot listen on {host} port {port}: {reason.lower()}; choose others by --host and --port"
+        ) from None
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _greeting(hosting: Hosting) -> Iterator[str]:
+    for hosted in hosting:
+        floors = f"; floor maps {', '.join(hosted.floor_maps)}" if hosted.floor_maps else ""
+        others = ", ".join(method for method in hosted.served if method != hosted.default_method)
+        yield (
+            f"{hosted.name}: {len(hosted.place.index.frames)} mapping photos, answers by {hosted.default_method}"
+            f"{f' (or {others})' if others else ''}{floors}"
+        )
+        for method, reason in hosted.skipped.items():
+            yield f"{hosted.name}: without {method}: {reason}"

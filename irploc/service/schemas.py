@@ -159,3 +159,19 @@ class Answers(Model):
     """One result per photo, in the order in which they were sent."""
 
     results: list[Localization | RefusedPhoto]
+
+
+class SceneVersion(Model):
+    """What a loaded scene is made from."""
+
+    mapping_photos: int
+    methods: list[str]
+    mapping_fingerprint: str = Field(description="sha256 over names and poses of the mapping photos.")
+
+
+class Reloaded(Model):
+    """A scene that was read again."""
+
+    scene: str
+    before: SceneVersion
+    now: SceneVersion

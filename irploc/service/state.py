@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
 from irploc.service.hosting import Hosting, HostingOptions, load_hosting, reload_scene
 from irploc.service.keeping import Keeper
+from irploc.service.metrics import Metrics
 from irploc.service.options import ServiceOptions
 from irploc.service.problems import Problem
 from irploc.service.uploads import Received
+
+_Result = TypeVar("_Result")
 
 
 @dataclass
@@ -24,6 +32,7 @@ class Service:
         batcher: the queue.
         keeper: of uploads; None where none are kept.
         hosting: None until the scenes are loaded.
+        metrics: what is counted.
         received: counts the bytes of uploads.
     """
 
@@ -32,10 +41,12 @@ class Service:
     batcher: Batcher
     keeper: Keeper | None = None
     hosting: Hosting | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self._loading = asyncio.Lock()
         self.received = Received(self.options.limits.received_bytes)
+        self.metrics.watch(lambda: self.batcher.accepted, lambda: self.received.in_memory)
 
     @property
     def ready(self) -> Hosting:
@@ -44,10 +55,15 @@ class Service:
             raise Problem(503, "not_ready", "the scenes are being loaded", {"Retry-After": "2"})
         return self.hosting
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether scenes are being read at this moment."""
+        return self._loading.locked()
+
     async def load(self) -> None:
-        """Loads the scenes in a thread; raises as ``load_hosting``."""
+        """Loads the scenes beside the event loop; raises as ``load_hosting``."""
         async with self._loading:
-            self.hosting = await asyncio.to_thread(load_hosting, self.hosting_options)
+            self._take((await beside_the_loop(load_hosting, self.hosting_options)).hosting)
 
     async def reload(self, name: str) -> None:
         """Reads a scene again while the old one answers; requests in flight end with the old one.
@@ -56,7 +72,64 @@ class Service:
             NotFound, BadInput, Mismatch: when it cannot be loaded; the old one stays.
         """
         async with self._loading:
-            self.hosting = await asyncio.to_thread(reload_scene, self.hosting_options, self.ready, name)
+            with self._counted():
+                fresh = await beside_the_loop(reload_scene, self.hosting_options, self.ready, name)
+                self._take(self.ready.replaced(fresh))
+
+    async def reload_all(self) -> dict[str, str]:
+        """Reads every scene again, with those that came into the workspace; what cannot be read stays as it was.
+
+        Returns:
+            By name why a scene stayed.
+
+        Raises:
+            NotFound, BadInput: when nothing can be read, or a floor map is of no scene.
+        """
+        async with self._loading:
+            with self._counted():
+                loaded = await beside_the_loop(load_hosting, self.hosting_options, self.ready)
+                self._take(loaded.hosting)
+        for _ in loaded.failed:
+            self.metrics.reloads.labels("failed").inc()
+        return loaded.failed
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except IrplocError:
+            self.metrics.reloads.labels("failed").inc()
+            raise
+        self.metrics.reloads.labels("ok").inc()
+
+    def _take(self, hosting: Hosting) -> None:
+        self.hosting = hosting
+        self.metrics.loaded({hosted.name: len(hosted.place.index.frames) for hosted in hosting})
+
+
+async def beside_the_loop(work: Callable[..., _Result], *arguments: Any) -> _Result:
+    """What a slow function gives, run by a thread that does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[_Result] = loop.create_future()
+
+    def finish(give: Callable[[Any], None], value: Any) -> None:
+        def give_once() -> None:
+            if not found.done():
+                give(value)
+
+        with suppress(RuntimeError):  # the loop has ended, nobody waits any more
+            loop.call_soon_threadsafe(give_once)
+
+    def run() -> None:
+        try:
+            result = work(*arguments)
+        except Exception as error:
+            finish(found.set_exception, error)
+        else:
+            finish(found.set_result, result)
+
+    threading.Thread(target=run, daemon=True, name="loading").start()
+    return await found
 
 
 def service_of(request: Request) -> Service:

@@ -38,6 +38,7 @@ async def localize(request: Request) -> Response:
         async with asyncio.timeout(limits.timeout_s):
             with service.received.counted() as count:
                 upload = await read_upload(request, limits, count)
+                request.state.photos = len(upload.photos)
                 answers = await _unless_gone(request, service.batcher.answer(_asked(service, upload)))
     except TimeoutError:
         raise Problem(504, "timed_out", f"there was no answer within {limits.timeout_s:g} s", {"Retry-After": "5"}) from None
