@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from toy_images import first_photos
+
+from irploc.scene import Scene
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
 
@@ -23,21 +26,33 @@ def script() -> ModuleType:
     return benchmark_siamese
 
 
+@pytest.fixture(scope="module")
+def small_scene(toy_scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scene folder of 16 mapping and 8 test photos: too few to learn confidence from, which takes long."""
+    folder = tmp_path_factory.mktemp("small") / "toy"
+    first_photos(Scene.load(toy_scene), 16, 8).save(folder)
+    return folder
+
+
 def flags(scene: Path, out: Path, *more: str) -> list[str]:
     small = ["--encoder", "tiny", "--augmentations", "1", "--steps", "4", "--no-tests", "--others", "nearest,bdi,robust"]
     return [str(scene), "--out", str(out), *small, *more]
 
 
 def test_a_scene_is_measured_in_two_splits_and_not_twice(
-    script: ModuleType, toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    script: ModuleType,
+    small_scene: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(script, "ROUNDS", 2)
-    script.main(flags(toy_scene, tmp_path, "--splits", "3:1,own"))
+    script.main(flags(small_scene, tmp_path, "--splits", "3:1,own"))
     printed = capsys.readouterr().out
     assert "toy 3:1: nearest" in printed
     assert "toy own: nearest" in printed
     text = (tmp_path / "siamese.md").read_text()
-    assert "toy 3:1: 24 mapping, 8 test" in text
+    assert "toy 3:1: 18 mapping, 6 test" in text
     assert "| Proposed (iteration) | 0.0400/0.96 |" in text
     assert "## Iterations (Table 4), toy 3:1" in text
     assert "| encoder |" in text
@@ -53,7 +68,7 @@ def test_a_scene_is_measured_in_two_splits_and_not_twice(
     models = sorted((tmp_path / "own-toy").rglob("*.siamese.pt"))
     assert len(models) == 4
     before = [path.stat().st_mtime_ns for path in models]
-    script.main(flags(toy_scene, tmp_path, "--splits", "3:1,own"))
+    script.main(flags(small_scene, tmp_path, "--splits", "3:1,own"))
     assert [path.stat().st_mtime_ns for path in models] == before
 
 
@@ -67,12 +82,12 @@ def test_mistakes_end_with_one_line(script: ModuleType, toy_scene: Path, tmp_pat
 
 
 def test_a_list_of_scenes_stands_beside_the_published_ones(
-    script: ModuleType, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: ModuleType, small_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "ROUNDS", 1)
     scenes = "".join(
         f'[[scenes]]\nscene = "{folder}"\ndataset = "cambridge"\ncolumn = "{column}"\n'
-        for folder, column in ((toy_scene, "Shop Facade"), (tmp_path / "absent", "Old Hospital"))
+        for folder, column in ((small_scene, "Shop Facade"), (tmp_path / "absent", "Old Hospital"))
     )
     (tmp_path / "list.toml").write_text(f'encoder = "tiny"\naugmentations = 1\n{scenes}')
     out = tmp_path / "out"
