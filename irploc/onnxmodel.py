@@ -22,6 +22,7 @@ from irploc.geometry.poses import Poses
 from irploc.images import crop_centre, resize_to_max_side, scale_shorter_side, to_array
 from irploc.localizer.decoding import DecodedPhoto, decode_ahead
 from irploc.localizer.localization import Localization
+from irploc.onnxruntime_safe import import_onnxruntime
 
 FORMAT, VERSION = "irploc-onnx", 1
 INPUT, POSITION, QUATERNION, EMBEDDING = "image", "position_m", "quaternion_wxyz", "embedding"
@@ -217,7 +218,7 @@ class OnnxLocalizer:
 def open_session(content: bytes, where: str, threads: int | None = None) -> Any:
     """An onnxruntime session on the CPU; raises NotFound without onnxruntime, BadInput for no ONNX."""
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError:
         raise NotFound(f"{where} needs onnxruntime, which is not installed: {_INSTALL}") from None
     settings = onnxruntime.SessionOptions()

@@ -11,7 +11,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "irploc"
 FLOORS = [
     {"errors", "progress"},
-    {"files", "registry", "config", "geometry", "provenance", "torchvision_safe", "pycolmap_safe", "opencv_safe", "ply"},
+    {
+        "files",
+        "registry",
+        "config",
+        "geometry",
+        "provenance",
+        "torchvision_safe",
+        "pycolmap_safe",
+        "opencv_safe",
+        "onnxruntime_safe",
+        "ply",
+    },
     {"scene", "images", "depth", "projection", "posefile", "runs"},
     {"splits", "workspace", "readers", "floormap", "synthetic", "scene_picture", "pointcloud"},
     {"encoders"},
@@ -76,6 +87,7 @@ def test_a_part_imports_only_lower_floors_or_its_own(module: Path) -> None:
         ("h5py", "retrieval/store.py"),
         ("faiss", "retrieval/index.py"),
         ("cv2", "opencv_safe.py"),
+        ("onnxruntime", "onnxruntime_safe.py"),
         ("tensorboardX", "runs/events.py"),
         ("imageio_ffmpeg", "mapping/video.py"),
     ],

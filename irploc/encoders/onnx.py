@@ -14,6 +14,7 @@ import torch
 
 from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions, check_images, unit_rows
 from irploc.errors import BadInput, NotFound
+from irploc.onnxruntime_safe import import_onnxruntime
 
 INSTALL = "pip install 'irploc[onnx]'"
 PROBE_SIDE = 224
@@ -178,7 +179,7 @@ def _external_files(path: Path) -> list[str]:
 
 def _open_session(path: Path, options: EncoderOptions) -> Any:
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError:
         raise NotFound(f"the encoder onnx needs onnxruntime, which is not installed: {INSTALL}") from None
     providers: list[Any] = ["CPUExecutionProvider"]

@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from irploc.export.pipeline import Graph
 from irploc.onnxmodel import INPUT
+from irploc.onnxruntime_safe import import_quantization
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _LEAST_WEIGHTS = 4096  # smaller tensors (biases, last layers) stay in fp32: they are nothing in size and much in accuracy
@@ -74,21 +75,23 @@ def quantized(graph: Graph, ranges: str, photos: Sequence[np.ndarray]) -> Graph:
         ranges: how those of the activations are found, one of ``RANGES``.
         photos: (B, 3, H, W) uint8 each, whose activations give the ranges.
     """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
+    quantization = import_quantization()
+    methods = {
+        "minmax": quantization.CalibrationMethod.MinMax,
+        "percentile": quantization.CalibrationMethod.Percentile,
+    }
     with tempfile.TemporaryDirectory() as folder, _silent():
         source, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(graph.content)
-        quantize_static(
+        quantization.quantize_static(
             source,
             out,
             _reader(photos),
-            quant_format=QuantFormat.QDQ,
+            quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
             nodes_to_exclude=[node.name for node in graph.model.graph.node if node.name.startswith("head/")],
             calibrate_method=methods[ranges],
             extra_options={"CalibPercentile": 99.99},
@@ -134,9 +137,9 @@ def _silent() -> Iterator[None]:
 
 
 def _reader(photos: Sequence[np.ndarray]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
+    quantization = import_quantization()
 
-    class Photos(CalibrationDataReader):
+    class Photos(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
             self._photos = iter(photos)
 
