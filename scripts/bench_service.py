@@ -3,10 +3,10 @@
     python scripts/bench_service.py kitchen --workspace DIR --method bdi --clients 1,8,32
 
 The service is a process of its own on this machine, and so are its clients, which keep their connections and ask for the
-next test photo as soon as they have an answer. The encoder alone gets arrays that were decoded before, in
-batches of 1 to 16 photos, of which the fastest counts. It is measured before and after every run of the service, which
-is idle then; a run is compared with the mean of the two, and the figures are medians over the rounds. What else ran on
-the machine is told, since it takes from both: repeat a run where that was more than a few percent.
+next test photo as soon as they have an answer. The encoder alone gets arrays that were decoded before, in batches
+of 1 to 16 photos, of which the fastest counts. It is measured before and after every run of the service, which is idle
+then; a run is compared with the mean of the two, and the figures are medians over the rounds. What else ran on the machine
+is told, since it takes from both: repeat a run where that was more than a few percent.
 
 Goals: with the most clients 0.85 of the photos per second of the fastest batches, alone a median of 1.2 encodings.
 """
@@ -218,9 +218,10 @@ def main() -> None:
     photos = photos_to_ask(options.workspace, options.scene, options.photos)
     localizer = Localizer.open(options.scene, options.method, workspace=options.workspace)
     pixels_NCHW = np.stack([to_array(decode_image(path, localizer.max_side)) for path in photos])
+    height, width = pixels_NCHW.shape[2:]
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {options.scene}, "
-        f"{options.method}, {len(photos)} photos of {pixels_NCHW.shape[3]}x{pixels_NCHW.shape[2]}, load {os.getloadavg()[0]:.2f}",
+        f"{options.method}, {len(photos)} photos of {width}x{height}, load {os.getloadavg()[0]:.2f}",
         flush=True,
     )
     fields = {"scene": options.scene, "method": options.method}
@@ -244,10 +245,11 @@ def main() -> None:
 
 def _line(turn: ServiceTurn) -> str:
     batch, best = turn.encoder.best
+    p50 = statistics.median(turn.outcome.latencies_ms)
     return (
-        f"{turn.clients} clients {turn.rate:.2f} photos/s, p50 {statistics.median(turn.outcome.latencies_ms):.1f} ms; "
-        f"encoder alone {best:.2f} photos/s in batches of {batch}, one photo {turn.encoder.one_ms:.1f} ms; ratio {turn.ratio:.3f}, "
-        f"{turn.encodings:.2f} encodings; others took {100 * turn.others_share:.0f} % of the cores"
+        f"{turn.clients} clients {turn.rate:.2f} photos/s, p50 {p50:.1f} ms; "
+        f"encoder alone {best:.2f} photos/s in batches of {batch}, one photo {turn.encoder.one_ms:.1f} ms; "
+        f"ratio {turn.ratio:.3f}, {turn.encodings:.2f} encodings; others took {100 * turn.others_share:.0f} % of the cores"
     )
 
 
