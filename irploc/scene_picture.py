@@ -102,14 +102,16 @@ def _figure_size(points: np.ndarray, extent: float) -> tuple[float, float]:
     return max(across, 5.5) + 0.6, up + 1.0
 
 
+def gaps_after(walk: np.ndarray) -> np.ndarray:
+    """Row numbers after which a walk of (M, D) points jumps: a step is far longer than its usual ones."""
+    steps = np.linalg.norm(np.diff(walk, axis=0), axis=1)
+    return np.flatnonzero(steps > _JUMP * max(float(np.median(steps)), 1e-9)) if len(steps) else np.empty(0, dtype=np.int64)
+
+
 def _walk(frames: Frames, points: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(M, 2) the photos of one sequence in order, with a row of NaN wherever the walk jumps."""
     walk = points[rows][np.argsort(frames.indices[rows], kind="stable")]
-    steps = np.linalg.norm(np.diff(walk, axis=0), axis=1)
-    if not len(steps):
-        return walk
-    jumps = np.flatnonzero(steps > _JUMP * max(float(np.median(steps)), 1e-9)) + 1
-    return np.insert(walk, jumps, np.nan, axis=0)
+    return np.insert(walk, gaps_after(walk) + 1, np.nan, axis=0)
 
 
 def _spaced(points: np.ndarray, distance: float) -> list[int]:

@@ -15,11 +15,17 @@ _SAME_POSE = 1e-6
 
 
 def scene_now(home: Workspace, name: str, store: EmbeddingStore) -> Scene | None:
-    """The scene as it is now: the workspace's of that name, else where it was embedded; None where neither is there.
+    """The scene as it is now; None where its folder is gone.
 
     Raises:
         BadInput, Mismatch: when it is there and cannot be read, so that nobody can tell what changed.
     """
+    there = folder_now(home, name, store)
+    return None if there is None else Scene.load(there)
+
+
+def folder_now(home: Workspace, name: str, store: EmbeddingStore) -> Path | None:
+    """Where the scene lies now: the workspace's of that name, else where it was embedded; None where neither is there."""
     folders = [Path(store.header.scene_folder)]
     for wanted in (name, store.header.scene):
         try:
@@ -27,8 +33,7 @@ def scene_now(home: Workspace, name: str, store: EmbeddingStore) -> Scene | None
             break
         except NotFound:
             continue
-    there = next((folder for folder in folders if (folder / "scene.toml").is_file()), None)
-    return None if there is None else Scene.load(there)
+    return next((folder for folder in folders if (folder / "scene.toml").is_file()), None)
 
 
 def check_map(store: EmbeddingStore, scene: Scene) -> str:

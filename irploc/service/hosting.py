@@ -48,7 +48,7 @@ class HostingOptions:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HostedScene:
     """One scene, ready to answer.
 
@@ -199,8 +199,7 @@ def reload_scene(options: HostingOptions, before: Hosting, name: str) -> HostedS
 
 
 def load_scene(options: HostingOptions, name: str, floor_maps: Sequence[Path], encoders: Sequence[Encoder]) -> HostedScene:
-    """One scene, asked once by every method so that the first client does not wait; of ``encoders`` the one that made its
-    embeddings is shared."""
+    """One scene; of ``encoders`` the one that made its embeddings is shared."""
     place = open_place(options.workspace, name)
     try:
         scene = scene_now(options.workspace, name, place.store)
@@ -208,11 +207,9 @@ def load_scene(options: HostingOptions, name: str, floor_maps: Sequence[Path], e
         maps = {path.stem: check_floor_map(FloorMap.load(path), place) for path in floor_maps}
         encoder = _of_those(encoders, place) or encoder_of(place, options.encoder, options.device)
         served, default, skipped = _methods(options, place, up_of_scene(scene), note)
-        hosted = HostedScene(place.name, scene, encoder, served, default, maps, skipped)
+        return HostedScene(place.name, scene, encoder, served, default, maps, skipped)
     finally:
         place.store.close()
-    _warm(hosted)
-    return hosted
 
 
 def _methods(
@@ -240,8 +237,11 @@ def _of_those(encoders: Sequence[Encoder], place: Place) -> Encoder | None:
     return next(same, None)
 
 
-def _warm(hosted: HostedScene) -> None:
-    """Asks every method once: what is loaded or compiled on first use is there before anybody waits for it."""
+def warm(hosted: HostedScene) -> None:
+    """Asks every method once: what is loaded or compiled on first use is there before anybody waits for it.
+
+    Encoders and methods are not made for several threads: to be run where nothing else uses them.
+    """
     photo = _some_photo(hosted)
     if min(photo.shape[1:], default=0) < hosted.encoder.minimum_side:
         return
