@@ -112,7 +112,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return _to_rgb(image if turn is None else image.transpose(turn))
 
 
-def decoded_size(path: Path, max_side: int | None = None) -> tuple[int, int]:
+def decoded_size(path: Path | EncodedPhoto, max_side: int | None = None) -> tuple[int, int]:
     """(width, height) that ``decode_image`` will give, from the file's header alone.
 
     Raises:

@@ -11,17 +11,18 @@ import asyncio
 import logging
 import math
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from irploc.errors import BadInput, IrplocError
 from irploc.geometry.cameras import Camera
-from irploc.images import EncodedPhoto
+from irploc.images import EncodedPhoto, decoded_size
 from irploc.localizer import Localizer
 from irploc.localizer.decoding import DecodedPhoto, decode_photo
 from irploc.localizer.localization import Localization
@@ -32,6 +33,8 @@ from irploc.service.problems import Problem
 
 logger = logging.getLogger(__name__)
 _LONGEST_RETRY_S = 60
+_LARGE_PIXELS = 16_000_000
+_LARGE_AT_ONCE = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Batcher:
         self._decoding = 0
         self._ready: list[_Job] = []
         self._changed = asyncio.Event()
-        self._decoders = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "decode")
+        self._decoders = ThreadPoolExecutor(min(_cores(), 8), "decode")
         self._encoder = ThreadPoolExecutor(1, "encode")
         self._running: asyncio.Task[None] | None = None
         self._seconds_each = 0.1
@@ -100,6 +103,10 @@ class Batcher:
                 await self._running
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, work: Callable[[], None]) -> None:
+        """Something that uses the encoder or a method, between two batches."""
+        await asyncio.get_running_loop().run_in_executor(self._encoder, work)
 
     @property
     def accepted(self) -> int:
@@ -142,9 +149,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         self._decoding += 1
         try:
-            decoded = await loop.run_in_executor(
-                self._decoders, decode_photo, asked.photo, asked.photo.name, asked.localizer.max_side
-            )
+            decoded = await loop.run_in_executor(self._decoders, _decoded, asked.photo, asked.localizer.max_side)
         finally:
             self._decoding -= 1
             self._changed.set()
@@ -165,7 +170,10 @@ class Batcher:
         while True:
             batch = await self._next_batch()
             started = time.perf_counter()
-            outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
+            try:
+                outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
+            except Exception as error:  # whatever it is, the next photos must not wait for ever
+                outcomes = [_logged(error)] * len(batch)
             each = (time.perf_counter() - started) / len(batch)
             self._seconds_each += 0.1 * (each - self._seconds_each)
             self._metrics.batches.observe(len(batch))
@@ -206,30 +214,66 @@ class Batcher:
         return [job for job in self._ready if job.alike == self._ready[0].alike]
 
 
-def _answered(batch: Sequence[_Job]) -> list[Localization | Exception]:
-    """One outcome per photo; what fails together is tried one by one, so that nobody pays for another's photo."""
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _decoded(photo: EncodedPhoto, max_side: int | None) -> DecodedPhoto:
+    """A photo decoded and reduced; of large ones no more than two at once are in memory in full size."""
     try:
-        return list(_answer_together(batch))
+        width, height = decoded_size(photo)
+    except IrplocError:
+        width, height = 0, 0  # what is wrong is said below
+    with _LARGE_AT_ONCE if width * height > _LARGE_PIXELS else nullcontext():
+        return decode_photo(photo, photo.name, max_side)
+
+
+def _answered(batch: Sequence[_Job]) -> list[Localization | Exception]:
+    """One outcome per photo, an error in the place of those that could not be answered."""
+    outcomes: dict[int, Localization | Exception] = {}
+    started = time.perf_counter()
+    encoded = _encoded(batch)
+    encode_ms = 1e3 * (time.perf_counter() - started) / len(batch)
+    groups: dict[tuple[int, float | None], list[tuple[int, np.ndarray]]] = {}
+    for row, (job, vector) in enumerate(zip(batch, encoded, strict=True)):
+        if isinstance(vector, Exception):
+            outcomes[row] = vector
+        else:
+            groups.setdefault((id(job.asked.localizer), job.asked.focal_px), []).append((row, vector))
+    for members in groups.values():
+        rows, vectors = [row for row, _ in members], np.stack([vector for _, vector in members])
+        outcomes.update(zip(rows, _estimated_apart([batch[row] for row in rows], vectors, encode_ms), strict=True))
+    return [outcomes[row] for row in range(len(batch))]
+
+
+def _encoded(batch: Sequence[_Job]) -> list[np.ndarray | Exception]:
+    """(D,) of each photo. A batch that fails is halved, so that it fits into memory and nobody pays for another's photo."""
+    try:
+        return list(encode_together(batch[0].asked.localizer.encoder, [job.decoded for job in batch]))
     except Exception as error:
         if len(batch) > 1:
-            return [outcome for job in batch for outcome in _answered([job])]
-        if not isinstance(error, IrplocError):
-            logger.exception("a photo could not be answered")
-        return [error]
+            half = len(batch) // 2
+            return _encoded(batch[:half]) + _encoded(batch[half:])
+        return [_logged(error)]
 
 
-def _answer_together(batch: Sequence[_Job]) -> list[Localization]:
-    started = time.perf_counter()
-    embeddings = encode_together(batch[0].asked.localizer.encoder, [job.decoded for job in batch])
-    encode_ms = 1e3 * (time.perf_counter() - started) / len(batch)
-    answers: dict[int, Localization] = {}
-    groups: dict[tuple[int, float | None], list[int]] = {}
-    for row, job in enumerate(batch):
-        groups.setdefault((id(job.asked.localizer), job.asked.focal_px), []).append(row)
-    for rows in groups.values():
-        estimated = _estimated([batch[row] for row in rows], embeddings[rows], encode_ms)
-        answers.update(zip(rows, estimated, strict=True))
-    return [answers[row] for row in range(len(batch))]
+def _estimated_apart(jobs: Sequence[_Job], embeddings: np.ndarray, encode_ms: float) -> Sequence[Localization | Exception]:
+    """As ``_estimated``; what fails together is tried one by one."""
+    try:
+        return _estimated(jobs, embeddings, encode_ms)
+    except Exception as error:
+        if len(jobs) > 1:
+            each = (_estimated_apart([job], embeddings[[row]], encode_ms) for row, job in enumerate(jobs))
+            return [outcome for outcomes in each for outcome in outcomes]
+        return [_logged(error)]
+
+
+def _logged(error: Exception) -> Exception:
+    """The error; one that is a mistake of ours, or of the machine, is in the log then."""
+    if not isinstance(error, IrplocError):
+        logger.error("a photo could not be answered", exc_info=error)
+    return error
 
 
 def _estimated(jobs: Sequence[_Job], embeddings: np.ndarray, encode_ms: float) -> list[Localization]:

@@ -25,7 +25,7 @@ from irploc.localizer.localization import Localization
 from irploc.service.uploads import shown
 
 access_logger = logging.getLogger("irploc.service.access")
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0)
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 STAGES = ("decode", "wait", "encode", "estimate")
 
@@ -37,6 +37,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry, "namespace": "irploc"}
         self.requests = Counter("requests", "Requests answered.", ("route", "method", "status"), **own)
+        self.problems = Counter("problems", "Requests refused or failed, by the code of their problem.", ("code",), **own)
         self.seconds = Histogram(
             "request_seconds", "From a request's arrival to its answer.", ("route",), buckets=_SECONDS, **own
         )
@@ -108,7 +109,10 @@ class Observed:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.requests.labels(route, method, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
-        photos = scope.get("state", {}).get("photos")
+        state = scope.get("state", {})
+        photos = state.get("photos")
+        if "problem" in state:
+            self.metrics.problems.labels(state["problem"]).inc()
         access_logger.info(
             "%s %s %d %.0f ms%s %s",
             method,
@@ -116,5 +120,5 @@ class Observed:
             status,
             1e3 * seconds,
             "" if photos is None else f" {photos} photo{'s' if photos != 1 else ''}",
-            scope.get("state", {}).get("request_id", ""),
+            state.get("request_id", ""),
         )

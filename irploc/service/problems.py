@@ -52,7 +52,9 @@ class Problem(Exception):
 
 def answer_of(problem: Problem, scope: Scope | None = None) -> Response:
     """A problem as an answer; to a request with an id, it is in there too."""
-    request_id = (scope or {}).get("state", {}).get("request_id")
+    state = {} if scope is None else scope.setdefault("state", {})
+    state["problem"] = problem.code  # for whoever counts
+    request_id = state.get("request_id")
     body = problem.to_json() if request_id is None else {**problem.to_json(), "request_id": request_id}
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 

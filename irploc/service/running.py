@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -88,13 +89,14 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self) -> None:
-        if self._reloading is None or self._reloading.done():
+        service: Service = self._app.state.service
+        if service.is_loading:
+            logger.warning("not reloaded: the scenes are being read already")
+        else:
             self._reloading = asyncio.create_task(self._reload())
 
     async def _reload(self) -> None:
         service: Service = self._app.state.service
-        if service.hosting is None:
-            return
         try:
             failed = await service.reload_all()
         except IrplocError as error:
@@ -145,10 +147,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
-        raise BadInput(
-            f"cannot listen on {host} port {port}: {reason.lower()}; choose others by --host and --port"
-        ) from None
+        known = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
+        reason = os.strerror(known).lower() if known else "no such address"
+        raise BadInput(f"cannot listen on {host} port {port}: {reason}; choose others by --host and --port") from None
     try:
         yield listener
     finally:

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
-from irploc.service.hosting import Hosting, HostingOptions, load_hosting, reload_scene
+from irploc.service.hosting import Hosting, HostingOptions, load_hosting, reload_scene, warm
 from irploc.service.keeping import Keeper
 from irploc.service.metrics import Metrics
 from irploc.service.options import ServiceOptions
@@ -63,7 +64,7 @@ class Service:
     async def load(self) -> None:
         """Loads the scenes beside the event loop; raises as ``load_hosting``."""
         async with self._loading:
-            self._take((await beside_the_loop(load_hosting, self.hosting_options)).hosting)
+            await self._take((await beside_the_loop(load_hosting, self.hosting_options)).hosting)
 
     async def reload(self, name: str) -> None:
         """Reads a scene again while the old one answers; requests in flight end with the old one.
@@ -74,7 +75,7 @@ class Service:
         async with self._loading:
             with self._counted():
                 fresh = await beside_the_loop(reload_scene, self.hosting_options, self.ready, name)
-                self._take(self.ready.replaced(fresh))
+                await self._take(self.ready.replaced(fresh))
 
     async def reload_all(self) -> dict[str, str]:
         """Reads every scene again, with those that came into the workspace; what cannot be read stays as it was.
@@ -88,7 +89,7 @@ class Service:
         async with self._loading:
             with self._counted():
                 loaded = await beside_the_loop(load_hosting, self.hosting_options, self.ready)
-                self._take(loaded.hosting)
+                await self._take(loaded.hosting)
         for _ in loaded.failed:
             self.metrics.reloads.labels("failed").inc()
         return loaded.failed
@@ -102,7 +103,12 @@ class Service:
             raise
         self.metrics.reloads.labels("ok").inc()
 
-    def _take(self, hosting: Hosting) -> None:
+    async def _take(self, hosting: Hosting) -> None:
+        """Lets scenes answer, those that are new once every method of theirs was asked."""
+        known = [] if self.hosting is None else list(self.hosting)
+        for hosted in hosting:
+            if not any(hosted is other for other in known):
+                await self.batcher.run(partial(warm, hosted))
         self.hosting = hosting
         self.metrics.loaded({hosted.name: len(hosted.place.index.frames) for hosted in hosting})
 
