@@ -17,13 +17,14 @@ from starlette.middleware import Middleware
 
 from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
+from irploc.service.description import TAGS, describe
 from irploc.service.guard import guards
 from irploc.service.hosting import HostingOptions
 from irploc.service.keeping import Keeper
 from irploc.service.metrics import Metrics, Observed
 from irploc.service.options import MEGABYTE, ServiceOptions
 from irploc.service.problems import Problem, answer_of, of_request
-from irploc.service.routes import admin, localize, page, probes, scenes
+from irploc.service.routes import admin, docs, localize, page, probes, scenes
 from irploc.service.state import Service
 from irploc.service.uploads import shown
 
@@ -66,14 +67,16 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_tags=TAGS,
         middleware=middleware,
     )
-    for routes in (localize, scenes, admin, probes, page):
+    for routes in (localize, scenes, admin, probes, page, docs):
         app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(IrplocError, _irploc_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    describe(app, chosen.token is not None)
     return app
 
 

@@ -17,19 +17,28 @@ from irploc.images import EncodedPhoto
 from irploc.localizer.localization import Localization
 from irploc.service import schemas
 from irploc.service.batching import Asked
+from irploc.service.description import NDJSON, localize_body, localize_responses
 from irploc.service.keeping import Keeper
 from irploc.service.problems import Problem, of_photo, of_request
 from irploc.service.state import Service, service_of
 from irploc.service.uploads import Upload, read_upload
 
 router = APIRouter(prefix="/v1", tags=["localize"])
-NDJSON = "application/x-ndjson"
 _Result = TypeVar("_Result")
 
 
-@router.post("/localize", response_model=schemas.Answers)
+@router.post(
+    "/localize",
+    operation_id="localize",
+    response_model=schemas.Answers,
+    openapi_extra=localize_body(),
+    responses=localize_responses(),
+)
 async def localize(request: Request) -> Response:
-    """Tells where photos were taken."""
+    """Tells where photos were taken, all of one request in the same scene and by the same method.
+
+    Photos that cannot be used have the status `refused` among others that could; where none could, the request is refused.
+    """
     service = service_of(request)
     limits = service.options.limits
     assert service.ready
