@@ -60,6 +60,10 @@ _NOT_LOCALIZED = {
     **dict.fromkeys(("center_m", "world_from_cam_wxyz", "cam_from_world", "confidence", "expected_error"), None),
     **dict.fromkeys(("corrected", "outside_m", "plane_pose"), None),
 }
+_EXAMPLES = {
+    "localized": {"summary": "Found", "value": {"results": [_EXAMPLE]}},
+    "not_localized": {"summary": "A photo of another place", "value": {"results": [_NOT_LOCALIZED]}},
+}
 
 
 def localize_body() -> dict[str, Any]:
@@ -91,16 +95,11 @@ def _of_form(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def localize_responses() -> dict[int | str, dict[str, Any]]:
-    """Examples of answers of ``POST /v1/localize``, and its problems."""
+    """What ``POST /v1/localize`` answers besides its type, and its problems."""
     line = {"oneOf": [{"$ref": "#/components/schemas/Localization"}, {"$ref": "#/components/schemas/RefusedPhoto"}]}
-    examples = {
-        "localized": {"summary": "Found", "value": {"results": [_EXAMPLE]}},
-        "not_localized": {"summary": "A photo of another place", "value": {"results": [_NOT_LOCALIZED]}},
-    }
     answered = {
         "description": "One result per photo, in the order in which they were sent; as lines where `Accept` asks for them.",
         "content": {
-            "application/json": {"examples": examples},
             NDJSON: {"schema": {"type": "string", "description": "One result a line.", "x-line": line}},
         },
     }
@@ -129,6 +128,8 @@ def _completed(described: dict[str, Any], asks_token: bool) -> dict[str, Any]:
     schemas = parts.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    answer = described["paths"]["/v1/localize"]["post"]["responses"]["200"]["content"]["application/json"]
+    answer["examples"] = _EXAMPLES  # here, since FastAPI leaves every null out
     intrinsics = Intrinsics.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.setdefault("Intrinsics", intrinsics)
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
