@@ -13,7 +13,7 @@ from irploc.errors import BadInput
 from irploc.geometry import rotations
 from irploc.geometry.poses import Poses
 from irploc.scene import Frames, Scene
-from irploc.scene_picture import _figure_size, _round_length, _spaced, _walk, ground_axes, write_top_view
+from irploc.scene_picture import _figure_size, _round_length, _spaced, _walk, gaps_after, ground_axes, write_top_view
 
 BLUE, RED = (0x44, 0x77, 0xAA), (0xEE, 0x66, 0x77)  # mapping and test photos
 
@@ -107,6 +107,15 @@ def test_a_walk_goes_by_number_and_breaks_where_it_jumps() -> None:
     frames = replace(frames, indices=np.array([2, 0, 1, 3, 4, 5]))
     walk = _walk(frames, frames.poses.centers_m[:, :2], np.ones(6, dtype=bool))
     np.testing.assert_array_equal(walk[:, 0], [0, 1, 2, 3, np.nan, 100, 101])
+
+
+@pytest.mark.parametrize(
+    ("heights", "expected"),
+    [([], []), ([3], []), ([0, 1], []), ([0, 0, 0, 0, 5], [3]), ([0, 1, 2, 11, 12, 30, 31, 32], [2, 4])],
+)
+def test_a_walk_jumps_where_a_step_is_far_longer_than_its_median(heights: list[float], expected: list[int]) -> None:
+    walk = np.array([[0.0, 0.0, height] for height in heights]).reshape(-1, 3)
+    assert gaps_after(walk).tolist() == expected
 
 
 def test_arrows_keep_their_distance() -> None:

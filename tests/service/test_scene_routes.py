@@ -59,7 +59,8 @@ def first_floor(root: Path) -> Scene:
         photo = Image.effect_mandelbrot((400, 300), (-2 + 0.1 * number, -1, 1, 1), 20).convert("RGB")
         photo.save(root / name, exif=exif, comment=SECRET)
     poses = Poses(centers_m, np.tile([1.0, 0, 0, 0], (len(names), 1)))
-    frames = Frames(tuple(root / name for name in names), names, sequences, indices, splits, ("",) * len(names), poses)
+    columns = [np.array(column) for column in (sequences, indices, splits)]
+    frames = Frames(tuple(root / name for name in names), names, *columns, ("",) * len(names), poses)
     return Scene("first floor", root, frames, ground_truth="invented")
 
 
