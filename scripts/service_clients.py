@@ -99,8 +99,8 @@ def localize_request(photos: Sequence[tuple[str, bytes]], fields: Mapping[str, s
     return request_bytes("POST", "/v1/localize", *form([("images", *photo) for photo in photos], fields))
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """The next answer of a connection.
+async def read_answer(reader: asyncio.StreamReader, to_head: bool = False) -> Answer:
+    """The next answer of a connection; one to HEAD has no body, whatever its headers say.
 
     Raises:
         asyncio.IncompleteReadError: when the connection ends before it.
@@ -108,6 +108,8 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     status = int(head[0].split()[1])
+    if to_head or status in (204, 304):
+        return Answer(status, headers, b"")
     if headers.get("transfer-encoding") == "chunked":
         return Answer(status, headers, await _chunks(reader))
     return Answer(status, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
