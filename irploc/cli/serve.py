@@ -155,5 +155,5 @@ def _check_installed() -> None:
 
 
 def _floor_map(typed: str) -> tuple[str, str]:
-    scene, found, path = typed.rpartition("=")
-    return (scene, path) if found else ("", typed)
+    scene, found, path = typed.partition("=")
+    return ("", typed) if not found or Path(typed).is_file() else (scene, path)
