@@ -1,0 +1,75 @@
+// Requests to the service this page came from, with a token where it asks for one.
+
+const KEY = "irploc-token";
+const pictures = new Map(); // path -> promise of a blob URL
+let asking = null;
+
+/** An answer that is none: what the service says of it, in words. */
+export class Problem extends Error {
+  constructor(status, code, detail, retryAfter) {
+    super(detail);
+    Object.assign(this, { status, code, retryAfter });
+  }
+}
+
+/** fetch below the page's own folder; asks for a token as often as the service does. Throws Problem; status 0 is no answer. */
+export async function request(path, options = {}) {
+  for (;;) {
+    const token = sessionStorage.getItem(KEY);
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    let answer;
+    try {
+      answer = await fetch(new URL(path, document.baseURI), { ...options, headers });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(0, "no_connection", "The service does not answer.");
+    }
+    if (answer.status === 401) {
+      await tokenOtherThan(token);
+      continue;
+    }
+    if (!answer.ok) throw await problemOf(answer);
+    return answer;
+  }
+}
+
+export const json = async (path, options) => (await request(path, options)).json();
+
+/** A picture as a URL for <img>, fetched once. */
+export function picture(path) {
+  if (!pictures.has(path)) {
+    const loading = request(path).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob));
+    loading.catch(() => pictures.delete(path));
+    pictures.set(path, loading);
+  }
+  return pictures.get(path);
+}
+
+async function problemOf(answer) {
+  const after = Number(answer.headers.get("Retry-After")) || null;
+  try {
+    const { code, detail } = await answer.json();
+    return new Problem(answer.status, code ?? "error", detail ?? answer.statusText, after);
+  } catch {
+    return new Problem(answer.status, "error", `The service answered ${answer.status} ${answer.statusText}`.trim(), after);
+  }
+}
+
+function tokenOtherThan(wrong) {
+  asking ??= new Promise((resolve) => {
+    const dialog = document.getElementById("token-dialog");
+    const field = document.getElementById("token");
+    document.getElementById("token-hint").textContent = wrong
+      ? "That token is not the right one."
+      : "Whoever runs it has it. It is kept until this tab is closed.";
+    field.value = "";
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem(KEY, field.value.trim());
+      asking = null;
+      resolve();
+    }, { once: true });
+    dialog.showModal();
+  });
+  return asking;
+}
