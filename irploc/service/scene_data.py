@@ -33,11 +33,13 @@ from irploc.service.scene_schemas import (
     Walk,
 )
 from irploc.structure.mapfile import METHOD as STRUCTURE
+from irploc.structure.pointmap import PointMap
 
 logger = logging.getLogger(__name__)
 PLAN_PX = 1600  # longer side of a floor map's pictures
 _MOST_POINTS = 15_000
-_DEPTH_FRAMES = 60  # whose depth maps are read where a scene has no other points
+_READ_PHOTOS = 60  # that are read for points, or for their colours
+_COLORED = 0.5  # share of a method's points whose colours must be known for the others to be left out
 _AROUND = 0.25  # how far the drawn box reaches beyond most of the points, as a share of its sides
 _DIGITS = 5  # of coordinates, counted from the largest one's first
 _SHADE = (48, 52, 64, 140)  # of what is not walkable: seen on light and dark plans
@@ -182,8 +184,34 @@ def _cloud_of_scene(hosted: HostedScene) -> PointCloud | None:
 def _cloud_of_method(hosted: HostedScene) -> PointCloud | None:
     for method, served in hosted.served.items():
         if isinstance(served.estimator, Structure):
-            return PointCloud(served.estimator.point_map.points_m, None, f"points of the method {method}")
+            return colored(served.estimator.point_map, photo_files(hosted), f"points of the method {method}")
     return None
+
+
+def colored(point_map: PointMap, files: Mapping[str, Path], source: str) -> PointCloud:
+    """The points that some of the mapping photos see, in the colours that they have there; all of them, without colours,
+    where too few photos are here any more."""
+    colors, known = np.zeros((len(point_map), 3), np.uint8), np.zeros(len(point_map), dtype=bool)
+    for number in _some(len(point_map.names)):
+        camera = point_map.cameras[point_map.photo_cameras[number]]
+        try:
+            photo = np.asarray(decode_image(files[point_map.names[number]]))
+        except (KeyError, IrplocError):
+            continue
+        if photo.shape[:2] != (camera.height, camera.width):
+            continue
+        rows = point_map.seen_by(number)
+        at = slice(point_map.starts[number], point_map.starts[number + 1])
+        column, line = np.clip(point_map.pixels[at].astype(int), 0, [camera.width - 1, camera.height - 1]).T
+        colors[rows], known[rows] = photo[line, column], True
+    if known.sum() < _COLORED * min(len(point_map), _MOST_POINTS):
+        return PointCloud(point_map.points_m, None, source)
+    return PointCloud(point_map.points_m[known], colors[known], source)
+
+
+def _some(count: int) -> np.ndarray:
+    """Numbers of so many photos as are read, spread evenly over all."""
+    return np.linspace(0, count - 1, min(_READ_PHOTOS, count)).round().astype(int)
 
 
 def _cloud_of_depth(hosted: HostedScene) -> PointCloud | None:
@@ -191,7 +219,7 @@ def _cloud_of_depth(hosted: HostedScene) -> PointCloud | None:
     rows = np.flatnonzero(scene.frames.splits == "train") if scene is not None else np.empty(0, dtype=np.int64)
     if scene is None or not len(rows):
         return None
-    some = rows[np.linspace(0, len(rows) - 1, min(_DEPTH_FRAMES, len(rows))).round().astype(int)]
+    some = rows[_some(len(rows))]
     try:
         cloud = points_from_depth(scene, some, _MOST_POINTS)
     except IrplocError as error:

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_place import TinyEncoder
 from tiny_service import make_workspace, within
 from wall_place import CAMERA, WALL_M, make_wall, write_ply
 
 from irploc.errors import NotFound
+from irploc.estimators.structure import Structure
 from irploc.pointcloud import PointCloud
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
 from irploc.service.hosting import HostedScene, HostingOptions, load_hosting
 from irploc.service.making import Made, Maker, shown_of
-from irploc.service.scene_data import describe, describe_points, near_points, photo_files, rounded
+from irploc.service.scene_data import colored, describe, describe_points, near_points, photo_files, rounded
 from irploc.structure.mapfile import save_map
 from irploc.structure.pointmap import PointMap
 from irploc.workspace import Workspace
@@ -55,7 +57,7 @@ def hosted(home: Workspace, *methods: str) -> HostedScene:
 
 
 def with_structure(home: Workspace, points_m: np.ndarray) -> None:
-    """A map of some points that the first mapping photo sees."""
+    """A map of some points that the first mapping photo sees side by side."""
     frames, count = Scene.load(home.root / "scenes" / "wall").frames, len(points_m)
     point_map = PointMap(
         names=frames.names[:1],
@@ -66,7 +68,7 @@ def with_structure(home: Workspace, points_m: np.ndarray) -> None:
         descriptors=np.ones((count, 128), np.uint8),
         starts=np.array([0, count]),
         observed=np.arange(count, dtype=np.int32),
-        pixels=np.ones((count, 2), np.float32),
+        pixels=np.stack([np.linspace(0, CAMERA.width, count), np.full(count, 2.5)], axis=1).astype(np.float32),
         identity={"scene": "wall", "units": "metres", "ground_truth": "arithmetic"},
     )
     home.model("wall", "structure").parent.mkdir(parents=True)
@@ -92,11 +94,35 @@ def test_points_of_the_scene_folder_come_first(home: Workspace) -> None:
     assert found.points_m[3] == [9.0, 10.0, 11.0]
 
 
-def test_points_of_a_method_come_before_depth_maps(home: Workspace) -> None:
+def test_points_of_a_method_come_before_depth_maps_and_have_the_photos_colours(home: Workspace) -> None:
     with_structure(home, np.arange(60.0).reshape(-1, 3))
     found = describe_points(hosted(home, "nearest", "structure"))
-    assert (found.source, found.total, found.colors) == ("points of the method structure", 20, None)
+    assert (found.source, found.total) == ("points of the method structure", 20)
+    assert found.colors == ["#000000"] * 10 + ["#ffffff"] * 10, "they were seen left and right of the edge"
     assert describe_points(hosted(home)).source == "depth maps of mapping photos", "the method is not loaded"
+
+
+def test_points_whose_photos_are_gone_or_of_another_size_have_no_colours(home: Workspace, tmp_path: Path) -> None:
+    with_structure(home, np.arange(60.0).reshape(-1, 3))
+    loaded = hosted(home, "structure")
+    Image.new("RGB", (80, 60)).save(tmp_path / "photo-0.png")
+    structure = loaded.served["structure"].estimator
+    assert isinstance(structure, Structure)
+    for files in ({}, {"photo-0.png": tmp_path / "nothing.png"}, {"photo-0.png": tmp_path / "photo-0.png"}):
+        found = colored(structure.point_map, files, "somewhere")
+        assert (len(found), found.colors) == (20, None)
+
+
+def test_points_that_no_photo_shows_are_left_out_unless_they_are_most(home: Workspace) -> None:
+    with_structure(home, np.arange(60.0).reshape(-1, 3))
+    loaded = hosted(home, "structure")
+    structure = loaded.served["structure"].estimator
+    assert isinstance(structure, Structure)
+    for seen, kept, has_colors in ((10, 10, True), (9, 20, False)):
+        whole = structure.point_map
+        some = replace(whole, starts=np.array([0, seen]), observed=whole.observed[:seen], pixels=whole.pixels[:seen])
+        found = colored(some, photo_files(loaded), "somewhere")
+        assert (len(found), found.colors is not None) == (kept, has_colors)
 
 
 def test_a_damaged_cloud_is_passed_over(home: Workspace) -> None:
