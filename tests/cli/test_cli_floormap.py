@@ -279,7 +279,7 @@ def test_pose_files_are_corrected_too(workspace: Path, tmp_path: Path) -> None:
     assert (corrected["n_outside"], corrected["mean_position_m"]) == (0, pytest.approx(0, abs=1e-9))
 
 
-SMALL = ("--width", 32, "--batch-size", 8, "--epochs", 2, "--no-calibration")
+SMALL = ("--width", 32, "--batch-size", 8, "--epochs", 2, "--no-calibration", "--no-run")
 
 
 def test_a_model_remembers_the_map_it_was_trained_with(workspace: Path, tmp_path: Path) -> None:

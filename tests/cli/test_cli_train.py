@@ -17,7 +17,7 @@ from irploc.retrieval.plan import EmbedOptions
 from irploc.retrieval.store import EmbeddingStore
 from irploc.training.modelfile import load_model
 
-SMALL = ["--width", "32", "--batch-size", "8", "--epochs", "3"]
+SMALL = ["--width", "32", "--batch-size", "8", "--epochs", "3", "--no-run"]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from irploc.scene import Scene
 from irploc.training.siamese.model import load_siamese
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
-SMALL = ["--epochs", "2", "--batch-size", "8", "--no-calibration"]
+SMALL = ["--epochs", "2", "--batch-size", "8", "--no-calibration", "--no-run"]
 
 
 @pytest.fixture(scope="module")

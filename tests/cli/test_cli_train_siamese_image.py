@@ -18,7 +18,7 @@ from irploc.scene import Scene
 from irploc.training.siamese.model import load_siamese
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
-RANDOM = ["--backbone", "resnet18", "--random-weights", "--epochs", "1", "--batch-size", "8", "--crop", "64"]
+RANDOM = ["--backbone", "resnet18", "--random-weights", "--epochs", "1", "--batch-size", "8", "--crop", "64", "--no-run"]
 ANY_TWO = [*RANDOM, "--frozen", "--no-cips"]
 
 
