@@ -1,0 +1,85 @@
+// The first view: the answer in numbers, beside the mapping photos that the photo resembles.
+
+import { picture } from "./api.js";
+import { element, facts } from "./dom.js";
+import { headingOnPlan, tiltDeg } from "./geometry.js";
+import { confidenceWords, degrees, length, number, rough } from "./words.js";
+
+const SHOWN_NEIGHBOURS = 6;
+
+/** Fills the view. `place` is the description of the answer's scene, or null. */
+export function showNumbers(view, photo, place) {
+  const { answer } = photo;
+  view.replaceChildren(
+    answer ? facts(position(answer, place)) : element("p", { class: "quiet" }, "There are no numbers without an answer."),
+    comparison(photo, place),
+    answer ? facts(circumstances(answer)) : "",
+    answer ? copyButton(answer) : "",
+  );
+}
+
+function position(answer, place) {
+  const { units, center_m: center, world_from_cam_wxyz: quaternion, expected_error: expected, spread } = answer;
+  if (!center) return [["Position", "none: not localized"], ["Confidence", confidenceWords(answer)]];
+  const [x, y, z] = center.map((value) => number(value, 3));
+  return [
+    ["Position", `x ${x}\u2002 y ${y}\u2002 z ${z} ${length(0, units, 0).slice(2)}`],
+    ["Heading", headingWords(answer, place)],
+    ["Tilt", place?.up ? `${degrees(tiltDeg(place.plane, quaternion))} above the horizon` : undefined],
+    ["Rotation", `w ${quaternion.map((value) => number(value, 4)).join("\u2002").replace("\u2002", "\u2002x y z ")}`],
+    ["Expected error", expected ? `${rough(expected.position_m, units)}, ${degrees(expected.rotation_deg)}: as often more as less` : null],
+    ["Confidence", confidenceWords(answer)],
+    ["Heads differ by", spread ? `${rough(spread.position_m, units)}, ${degrees(spread.rotation_deg)}` : undefined],
+    ["Off walkable ground", answer.outside_m === null ? undefined : answer.outside_m ? rough(answer.outside_m, units) : "no, it is on it"],
+    ["Note", answer.note ?? undefined],
+  ];
+}
+
+function headingWords({ plane_pose: pose, world_from_cam_wxyz: quaternion }, place) {
+  if (pose) return pose.heading_deg === null ? "none: it looks up or down" : `${degrees(pose.heading_deg)} counter-clockwise from ${place?.plane.right ?? "the first axis"}`;
+  if (!place) return null;
+  return headingOnPlan(place.plane, quaternion) ? "on the plan; what is up here is not known for sure" : "none: it looks up or down";
+}
+
+function circumstances(answer) {
+  const { timing_ms: timing, camera } = answer;
+  return [
+    ["Scene, method", `${answer.scene}, ${answer.method}`],
+    ["Camera", camera ? `${camera.model} ${camera.width}\u00d7${camera.height}, focal ${number(camera.params[0], 0)} px (${camera.source})` : undefined],
+    ["Time", Object.entries(timing).map(([stage, ms]) => `${stage} ${number(ms, 0)} ms`).join(", ")],
+  ];
+}
+
+function comparison(photo, place) {
+  const own = element("figure", { class: "own" }, element("img", { src: photo.url, alt: photo.name }), element("figcaption", {}, "your photo"));
+  const neighbours = (photo.answer?.neighbours ?? []).slice(0, SHOWN_NEIGHBOURS);
+  const template = place?.thumbnail_url;
+  const figures = neighbours.map(({ name, similarity }) => {
+    const image = element("img", { alt: `mapping photo ${name}`, loading: "lazy" });
+    if (template) {
+      picture(`v1/scenes/${template.replace("{photo}", encodeURIComponent(name))}`)
+        .then((url) => { image.src = url; })
+        .catch(() => image.replaceWith(element("div", { class: "gone" }, "not here any more")));
+    }
+    const caption = element("figcaption", { title: name }, element("b", {}, number(similarity, 3)), " ", element("span", {}, name));
+    return element("figure", {}, template ? image : "", caption);
+  });
+  if (!figures.length) return element("div", { class: "compare" }, own);
+  return element("div", {}, element("h2", {}, "The mapping photos it resembles most"), element("div", { class: "compare" }, own, figures));
+}
+
+function copyButton(answer) {
+  const button = element("button", { type: "button", onclick: copy }, "Copy as JSON");
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(JSON.stringify(answer, null, 2));
+      button.textContent = "Copied";
+    } catch {
+      const text = element("textarea", { readonly: true, rows: 8, "aria-label": "The answer as JSON" });
+      text.value = JSON.stringify(answer, null, 2);
+      button.replaceWith(text);
+      text.select();
+    }
+  }
+  return button;
+}

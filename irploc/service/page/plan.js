@@ -1,0 +1,174 @@
+// The second and third view: positions from above, on the floor plan or over the walks that mapped the place.
+
+import { picture } from "./api.js";
+import { asLines, headingOnPlan, onPlan, strokesOf } from "./geometry.js";
+import { CONFIG, colours, layout } from "./theme.js";
+import { length, rough } from "./words.js";
+
+const ARROW = 0.11; // of what is seen
+const HALF_VIEW = 0.42; // tangent of half of the angle that the wedge shows
+const SHOWN_NEIGHBOURS = 10;
+
+/** Draws a place from above, and an answer on it. With `corrected`, ground that cannot be walked on is shaded. */
+export async function drawPlan(view, photo, place, corrected, isCurrent) {
+  const answer = photo?.answer;
+  const plan = planOf(photo?.fields.floor_map, place);
+  const plane = plan?.plane ?? place.plane;
+  const seen = windowOf(answer, place, plane, plan);
+  const size = Math.max(seen.x[1] - seen.x[0], seen.y[1] - seen.y[0]);
+  const traces = [...walks(place, plane), ...neighbours(answer, place, plane)];
+  const shapes = [];
+  const annotations = [];
+  if (answer?.center_m) {
+    if (corrected && answer.corrected) traces.push(...moved(answer, plane));
+    const raw = pose(answer, plane, size * ARROW);
+    traces.push(...raw.traces);
+    annotations.push(...raw.annotations);
+    if (answer.expected_error) shapes.push(circle(onPlan(plane, answer.center_m), answer.expected_error.position_m));
+  }
+  const images = await pictures(plan, corrected);
+  if (!isCurrent()) return;
+  const axis = (name, range, more) => ({ title: { text: `${name} ${place.units === "metres" ? "m" : place.units}` }, range, zeroline: false, gridcolor: colours().line, ...more });
+  const shown = layout({
+    images, shapes, annotations, dragmode: "pan",
+    xaxis: axis(plane.right, seen.x, { constrain: "domain" }),
+    yaxis: axis(plane.up, seen.y, { scaleanchor: "x", constrain: "domain" }),
+  });
+  await Plotly.react(view, traces, shown, CONFIG);
+}
+
+/** The floor plan of that name, else the place's first; none where none was wanted. */
+function planOf(name, place) {
+  if (name === "none") return null;
+  return place.floor_plans.find((plan) => plan.name === (name || place.default_floor_map)) ?? place.floor_plans[0] ?? null;
+}
+
+function walks(place, plane) {
+  const { walk } = colours();
+  const strokes = place.trajectory.flatMap((each) => strokesOf(each, (center) => onPlan(plane, center)));
+  const { x, y } = asLines(strokes);
+  const common = { x, y, hoverinfo: "skip", name: `${place.mapping_photos} mapping photos` };
+  return [{ ...common, type: "scatter", mode: "lines+markers", line: { color: walk, width: 1.2 }, marker: { color: walk, size: 2.5 } }];
+}
+
+function neighbours(answer, place, plane) {
+  const wanted = new Map((answer?.neighbours ?? []).slice(0, SHOWN_NEIGHBOURS).map(({ name, similarity }) => [name, similarity]));
+  const points = [];
+  for (const walk of place.trajectory) {
+    walk.photos.forEach((name, row) => {
+      if (wanted.has(name)) points.push([...onPlan(plane, walk.centers_m[row]), `${name}<br>similarity ${wanted.get(name).toFixed(3)}`]);
+    });
+  }
+  if (!points.length) return [];
+  return [{
+    type: "scatter", mode: "markers", name: "most similar", marker: { color: colours().near, size: 7, line: { width: 0 } },
+    x: points.map((point) => point[0]), y: points.map((point) => point[1]), text: points.map((point) => escaped(point[2])), hovertemplate: "%{text}<extra></extra>",
+  }];
+}
+
+const escaped = (text) => text.replace(/&/g, "&amp;").replace(/<(?!br>)/g, "&lt;");
+
+/** The estimate: a dot, the wedge it looks into, and an arrow along its heading where it has one. */
+function pose(answer, plane, size) {
+  const { raw } = colours();
+  const [x, y] = onPlan(plane, answer.center_m);
+  const traces = [];
+  const annotations = [];
+  const heading = headingOnPlan(plane, answer.world_from_cam_wxyz);
+  if (heading) {
+    const [u, v] = heading;
+    const corner = (side) => [x + size * 1.5 * (u - side * HALF_VIEW * v), y + size * 1.5 * (v + side * HALF_VIEW * u)];
+    const corners = [[x, y], corner(1), corner(-1), [x, y]];
+    traces.push({
+      type: "scatter", mode: "lines", fill: "toself", fillcolor: translucent(raw, 0.14), line: { width: 0, color: raw }, hoverinfo: "skip", showlegend: false,
+      x: corners.map((point) => point[0]), y: corners.map((point) => point[1]),
+    });
+    annotations.push({ x: x + size * u, y: y + size * v, ax: x, ay: y, axref: "x", ayref: "y", xref: "x", yref: "y", showarrow: true, arrowhead: 2, arrowsize: 1.1, arrowwidth: 2.4, arrowcolor: raw });
+  }
+  traces.push({
+    type: "scatter", mode: "markers", name: "estimated", marker: { color: raw, size: 12, line: { color: colours().ground, width: 2 } },
+    x: [x], y: [y], hovertemplate: `estimated<br>${plane.right} %{x:.3f}, ${plane.up} %{y:.3f}<extra></extra>`,
+  });
+  return { traces, annotations };
+}
+
+function moved(answer, plane) {
+  const { fixed } = colours();
+  const [from, to] = [answer.center_m, answer.corrected.center_m].map((point) => onPlan(plane, point));
+  if (!answer.corrected.moved_m) return [];
+  const name = `corrected, moved ${rough(answer.corrected.moved_m, answer.units)}`;
+  return [
+    { type: "scatter", mode: "lines", x: [from[0], to[0]], y: [from[1], to[1]], line: { color: fixed, width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false },
+    { type: "scatter", mode: "markers", name, x: [to[0]], y: [to[1]], marker: { color: fixed, size: 13, symbol: "diamond", line: { color: colours().ground, width: 2 } }, hovertemplate: `${name}<extra></extra>` },
+  ];
+}
+
+function circle([x, y], radius) {
+  const { raw } = colours();
+  return { type: "circle", x0: x - radius, x1: x + radius, y0: y - radius, y1: y + radius, line: { color: raw, width: 1.2, dash: "dash" }, fillcolor: translucent(raw, 0.06) };
+}
+
+const translucent = (hex, share) => `${hex}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
+
+/** The plan, and what cannot be walked on where that is asked for, as pictures that lie on the plane. */
+async function pictures(plan, corrected) {
+  if (!plan) return [];
+  const layers = [[plan.plan_url, 0.55], [corrected ? plan.walkable_url : null, 0.85]].filter(([url]) => url);
+  const loaded = await Promise.all(layers.map(async ([url, opacity]) => {
+    try {
+      return { ...(await placed(await picture(`v1/scenes/${url}`), plan)), opacity };
+    } catch {
+      return null; // the plan is an ornament: positions are right without it
+    }
+  }));
+  return loaded.filter(Boolean);
+}
+
+/** A picture of a plan where it lies; plots cannot turn pictures, so a turned one is drawn into its upright frame. */
+async function placed(url, plan) {
+  const [low, high] = [0, 1].map((row) => [Math.min, Math.max].map((pick) => pick(...plan.corners_m.map((corner) => corner[row]))));
+  const common = { xref: "x", yref: "y", x: low[0], y: high[1], sizex: low[1] - low[0], sizey: high[1] - high[0], sizing: "stretch", layer: "below" };
+  if (Math.abs(plan.yaw_deg % 360) < 1e-9) return { ...common, source: url };
+  const image = await decoded(url);
+  const canvas = document.createElement("canvas");
+  const scale = Math.min(image.width / (plan.width_px * plan.metres_per_pixel), 1600 / Math.max(common.sizex, common.sizey));
+  [canvas.width, canvas.height] = [Math.ceil(common.sizex * scale), Math.ceil(common.sizey * scale)];
+  const context = canvas.getContext("2d");
+  const [cornerX, cornerY] = plan.corners_m[3];
+  context.translate((cornerX - common.x) * scale, (common.y - cornerY) * scale);
+  context.rotate((-plan.yaw_deg * Math.PI) / 180);
+  context.drawImage(image, 0, 0, plan.width_px * plan.metres_per_pixel * scale, plan.height_px * plan.metres_per_pixel * scale);
+  return { ...common, source: canvas.toDataURL() };
+}
+
+function decoded(url) {
+  const image = new Image();
+  image.src = url;
+  return image.decode().then(() => image);
+}
+
+/** Ranges that hold plan, walks and answer. */
+function windowOf(answer, place, plane, plan) {
+  const points = place.trajectory.flatMap((walk) => walk.centers_m.map((center) => onPlan(plane, center)));
+  if (plan) points.push(...plan.corners_m);
+  if (answer?.center_m) points.push(onPlan(plane, answer.center_m));
+  if (answer?.corrected) points.push(onPlan(plane, answer.corrected.center_m));
+  const ranges = [0, 1].map((row) => {
+    let [low, high] = [Infinity, -Infinity];
+    for (const point of points) [low, high] = [Math.min(low, point[row]), Math.max(high, point[row])];
+    return [low, high];
+  });
+  const margin = 0.06 * Math.max(...ranges.map(([low, high]) => high - low), 1e-3);
+  const [x, y] = ranges.map(([low, high]) => [low - margin, high + margin]);
+  return { x, y };
+}
+
+/** What the corrected view says in words. */
+export function correctionWords(answer, place) {
+  if (!place.floor_plans.length) return "This place has no floor map; what is drawn are the walks that mapped it, from above.";
+  if (!answer) return "Shaded ground cannot be walked on.";
+  if (answer.outside_m === null) return "No floor map was asked for.";
+  if (!answer.center_m) return `The estimate lay ${rough(answer.outside_m, answer.units)} outside, too far to be believed.`;
+  if (!answer.corrected?.moved_m) return "The estimate lies on ground that can be walked on: nothing had to be corrected.";
+  return `Moved ${length(answer.corrected.moved_m, answer.units, 2)} to the nearest ground that can be walked on.`;
+}

@@ -1,0 +1,58 @@
+// What answers mean, in words; a value that is null is not known.
+
+export const STATES = {
+  queued: { label: "waiting", kind: "wait" },
+  sending: { label: "waiting", kind: "wait" },
+  busy: { label: "busy", kind: "wait" },
+  offline: { label: "no connection", kind: "bad" },
+  refused: { label: "refused", kind: "bad" },
+  ok: { label: "located", kind: "good" },
+  approximate: { label: "approximate", kind: "fair" },
+  outside_map: { label: "outside the map", kind: "fair" },
+  not_localized: { label: "not localized", kind: "bad" },
+};
+
+export const stateOf = (photo) => STATES[photo.state === "answered" ? photo.answer.status : photo.state];
+
+const digits = (value, count) => value.toFixed(count).replace(/^-/, "\u2212");
+export const unitOf = (units) => (units === "metres" ? "m" : `(${units})`);
+
+/** 1.234 m, or the scene's own units. */
+export const length = (value, units, count = 3) => `${digits(value, count)} ${unitOf(units)}`;
+export const degrees = (value, count = 1) => `${digits(value, count)}\u00b0`;
+export const number = digits;
+
+/** A length in as many digits as it is worth. */
+export function rough(value, units) {
+  const text = value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2);
+  return `${text} ${unitOf(units)}`;
+}
+
+/** One sentence on what an answer is. */
+export function sentence(photo) {
+  const { answer } = photo;
+  if (photo.state !== "answered") return photo.words;
+  switch (answer.status) {
+    case "ok":
+      return `Taken in ${answer.scene}${error(answer)}.`;
+    case "approximate":
+      return `Taken in ${answer.scene}, but nothing exact was found: this is where ${answer.method} started${error(answer)}.`;
+    case "outside_map":
+      return `In ${answer.scene}, ${rough(answer.outside_m, answer.units)} outside the ground that can be walked on.`;
+    default:
+      return answer.note ?? (answer.outside_m
+        ? `Not localized: ${rough(answer.outside_m, answer.units)} outside the floor map of ${answer.scene} is too far to be believed.`
+        : `Not localized: it resembles nothing in ${answer.scene}.`);
+  }
+}
+
+function error({ expected_error: expected, units }) {
+  return expected ? `, give or take ${rough(expected.position_m, units)} and ${degrees(expected.rotation_deg)}` : "";
+}
+
+export function confidenceWords(answer) {
+  if (answer.confidence === null) return "not known";
+  const percent = 100 * answer.confidence;
+  const text = percent > 0 && percent < 1 ? "under 1 %" : percent > 99 && percent < 100 ? "over 99 %" : `${percent.toFixed(0)} %`;
+  return `${text} sure to be within 0.25 m and 5\u00b0`;
+}
