@@ -25,14 +25,18 @@ function position(answer, place) {
   return [
     ["Position", `x ${x}\u2002 y ${y}\u2002 z ${z} ${length(0, units, 0).slice(2)}`],
     ["Heading", headingWords(answer, place)],
-    ["Tilt", place?.up ? `${degrees(tiltDeg(place.plane, quaternion))} above the horizon` : undefined],
-    ["Rotation", `w ${quaternion.map((value) => number(value, 4)).join("\u2002").replace("\u2002", "\u2002x y z ")}`],
+    ["Tilt", place?.up ? tiltWords(tiltDeg(place.plane, quaternion)) : undefined],
+    ["Rotation", quaternion.map((value, row) => `${"wxyz"[row]} ${number(value, 4)}`).join("\u2002 ")],
     ["Expected error", expected ? `${rough(expected.position_m, units)}, ${degrees(expected.rotation_deg)}: as often more as less` : null],
     ["Confidence", confidenceWords(answer)],
     ["Heads differ by", spread ? `${rough(spread.position_m, units)}, ${degrees(spread.rotation_deg)}` : undefined],
-    ["Off walkable ground", answer.outside_m === null ? undefined : answer.outside_m ? rough(answer.outside_m, units) : "no, it is on it"],
+    ["Walkable ground", answer.outside_m === null ? undefined : answer.outside_m ? `${rough(answer.outside_m, units)} away` : "it is on it"],
     ["Note", answer.note ?? undefined],
   ];
+}
+
+function tiltWords(tilt) {
+  return Math.abs(tilt) < 0.05 ? "level" : `${degrees(Math.abs(tilt))} ${tilt < 0 ? "below" : "above"} the horizon`;
 }
 
 function headingWords({ plane_pose: pose, world_from_cam_wxyz: quaternion }, place) {

@@ -28,7 +28,7 @@ export async function drawPlan(view, photo, place, corrected, isCurrent) {
   }
   const images = await pictures(plan, corrected);
   if (!isCurrent()) return;
-  const axis = (name, range, more) => ({ title: { text: `${name} ${place.units === "metres" ? "m" : place.units}` }, range, zeroline: false, gridcolor: colours().line, ...more });
+  const axis = (name, range, more) => ({ title: { text: `${name} (${place.units === "metres" ? "m" : place.units})` }, range, zeroline: false, gridcolor: colours().line, ...more });
   const shown = layout({
     images, shapes, annotations, dragmode: "pan",
     xaxis: axis(plane.right, seen.x, { constrain: "domain" }),
@@ -113,10 +113,14 @@ const translucent = (hex, share) => `${hex}${Math.round(share * 255).toString(16
 /** The plan, and what cannot be walked on where that is asked for, as pictures that lie on the plane. */
 async function pictures(plan, corrected) {
   if (!plan) return [];
-  const layers = [[plan.plan_url, 0.55], [corrected ? plan.walkable_url : null, 0.85]].filter(([url]) => url);
-  const loaded = await Promise.all(layers.map(async ([url, opacity]) => {
+  const shade = corrected ? 0.85 : plan.plan_url ? 0 : 0.35; // without a picture, the ground is all that there is to see
+  const layers = [[plan.plan_url, 0.6, null], [plan.walkable_url, shade, colours().shade]].filter(([url, opacity]) => url && opacity);
+  const loaded = await Promise.all(layers.map(async ([url, opacity, tint]) => {
     try {
-      return { ...(await placed(await picture(`v1/scenes/${url}`), plan)), opacity };
+      const image = new Image();
+      image.src = await picture(`v1/scenes/${url}`);
+      await image.decode();
+      return { ...placed(image, plan, tint), opacity };
     } catch {
       return null; // the plan is an ornament: positions are right without it
     }
@@ -124,27 +128,28 @@ async function pictures(plan, corrected) {
   return loaded.filter(Boolean);
 }
 
-/** A picture of a plan where it lies; plots cannot turn pictures, so a turned one is drawn into its upright frame. */
-async function placed(url, plan) {
-  const [low, high] = [0, 1].map((row) => [Math.min, Math.max].map((pick) => pick(...plan.corners_m.map((corner) => corner[row]))));
-  const common = { xref: "x", yref: "y", x: low[0], y: high[1], sizex: low[1] - low[0], sizey: high[1] - high[0], sizing: "stretch", layer: "below" };
-  if (Math.abs(plan.yaw_deg % 360) < 1e-9) return { ...common, source: url };
-  const image = await decoded(url);
+/** A picture of a plan where it lies, in one colour if `tint` names one. Plots cannot turn pictures, so it is drawn into its
+ *  upright frame. */
+function placed(image, plan, tint) {
+  const [low, high] = [Math.min, Math.max].map((pick) => [0, 1].map((row) => pick(...plan.corners_m.map((corner) => corner[row]))));
+  const [width, height] = [0, 1].map((row) => high[row] - low[row]);
+  const [across, down] = [plan.width_px, plan.height_px].map((count) => count * plan.metres_per_pixel);
+  const scale = Math.max(image.width / across, 600 / Math.max(width, height)); // pixels a metre; small rasters keep their squares
   const canvas = document.createElement("canvas");
-  const scale = Math.min(image.width / (plan.width_px * plan.metres_per_pixel), 1600 / Math.max(common.sizex, common.sizey));
-  [canvas.width, canvas.height] = [Math.ceil(common.sizex * scale), Math.ceil(common.sizey * scale)];
+  [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
   const context = canvas.getContext("2d");
-  const [cornerX, cornerY] = plan.corners_m[3];
-  context.translate((cornerX - common.x) * scale, (common.y - cornerY) * scale);
+  context.imageSmoothingEnabled = image.width / across >= scale;
+  const [left, top] = plan.corners_m[3];
+  context.translate((left - low[0]) * scale, (high[1] - top) * scale);
   context.rotate((-plan.yaw_deg * Math.PI) / 180);
-  context.drawImage(image, 0, 0, plan.width_px * plan.metres_per_pixel * scale, plan.height_px * plan.metres_per_pixel * scale);
-  return { ...common, source: canvas.toDataURL() };
-}
-
-function decoded(url) {
-  const image = new Image();
-  image.src = url;
-  return image.decode().then(() => image);
+  context.drawImage(image, 0, 0, across * scale, down * scale);
+  if (tint) {
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalCompositeOperation = "source-in";
+    context.fillStyle = tint;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+  }
+  return { xref: "x", yref: "y", x: low[0], y: high[1], sizex: width, sizey: height, sizing: "stretch", layer: "below", source: canvas.toDataURL() };
 }
 
 /** Ranges that hold plan, walks and answer. */

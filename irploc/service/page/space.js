@@ -15,7 +15,8 @@ export async function drawSpace(view, answer, place, isCurrent) {
   const size = sizeOf(place);
   const traces = [...points(cloud, plane), ...walk(place, plane), ...cameras(place, plane, size)];
   if (answer?.center_m) traces.push(...estimate(answer, plane, size));
-  const [right, up, vertical] = axisNames(plane);
+  const unit = place.units === "metres" ? "m" : place.units;
+  const [right, up, vertical] = axisNames(plane).map((name) => `${name} (${unit})`);
   const axis = (title) => ({ title: { text: title }, showspikes: false, backgroundcolor: colours().ground, gridcolor: colours().line, zerolinecolor: colours().line });
   const scene = { aspectmode: "data", dragmode: "turntable", xaxis: axis(right), yaxis: axis(up), zaxis: axis(vertical), camera: { eye: { x: -0.9, y: -1.2, z: 0.9 } } };
   await Plotly.react(view, traces, layout({ scene, margin: { l: 0, r: 0, t: 0, b: 0 }, legend: { orientation: "h", y: 0, x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" }, uirevision: place.name }), CONFIG);

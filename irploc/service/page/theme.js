@@ -13,7 +13,7 @@ export function colours() {
   const named = (name) => style.getPropertyValue(`--${name}`).trim();
   return {
     text: named("text"), quiet: named("quiet"), line: named("line"), ground: named("ground"),
-    accent: named("accent"), raw: named("raw"), fixed: named("fixed"), walk: named("walk"), near: named("near"),
+    accent: named("accent"), raw: named("raw"), fixed: named("fixed"), walk: named("walk"), near: named("near"), shade: named("shade"),
   };
 }
 
