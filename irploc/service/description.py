@@ -80,6 +80,7 @@ def localize_body() -> dict[str, Any]:
         **{name: _of_form(field) for name, field in fields.items()},
     }
     schema = {"type": "object", "required": ["images"], "additionalProperties": False, "properties": properties}
+    schema["not"] = {"required": ["focal", "camera"]}
     encoding = {
         "camera": {"contentType": "application/json"},
         "images": {"contentType": "image/jpeg, image/png, image/webp"},
