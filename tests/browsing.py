@@ -1,0 +1,115 @@
+"""A browser for the tests of the page, and a service that it visits."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+
+from irploc.service.app import create_app
+from irploc.service.hosting import HostingOptions
+from irploc.service.options import ServiceOptions
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+# Software rendering, so that views in space are drawn on machines without a graphics card too.
+ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Headless; tests that need it are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as engines:
+        browser = engines.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def serving(hosting: HostingOptions, options: ServiceOptions | None = None) -> Iterator[str]:
+    """The address of a service that runs in a thread, ready."""
+    loaded = threading.Event()
+    app = create_app(hosting, options, lambda error: loaded.set())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        assert loaded.wait(30)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+class Visit:
+    """One visit of the page: what it asked for, and what its console says."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._heard)
+
+    def _heard(self, message: Any) -> None:
+        refused_by_service = message.text.startswith("Failed to load resource: the server responded")
+        if message.type == "error" and not refused_by_service:
+            self.complaints.append(message.text)
+
+    def open(self) -> None:
+        """Until the service's places are known."""
+        self.page.goto(self.address)
+        self.page.wait_for_selector("body[data-ready]")
+
+    def ask(self, *files: Any) -> None:
+        """Chooses files, and waits until each has an answer or was refused."""
+        before = self.page.locator("#list li").count()
+        self.page.set_input_files("#files", list(files))
+        self.page.wait_for_selector(f"#list li:nth-child({before + len(files)})")
+        self.page.wait_for_selector('#list .badge[data-kind="wait"]', state="detached")
+
+    def verdicts(self) -> list[str]:
+        """Of every photo in the list."""
+        return self.page.locator("#list .badge").all_inner_texts()
+
+    def view(self, name: str) -> None:
+        """Goes to a view and waits until it is drawn."""
+        self.page.click(f"#tab-{name}")
+        if name != "numbers":
+            self.page.wait_for_selector(f'.plot[data-drawn^="{name}"]')
+
+    def fact(self, name: str) -> str:
+        """What the first view says under a name."""
+        return self.page.locator("dt", has_text=name).locator("xpath=following-sibling::dd[1]").first.inner_text()
+
+    def traces(self) -> dict[str, Any]:
+        """What is drawn, by name."""
+        drawn = self.page.evaluate("() => document.querySelector('.plot').data.map((t) => ({ ...t }))")
+        return {trace.get("name", ""): trace for trace in drawn}
+
+    def layout(self) -> Any:
+        """Axes, pictures, shapes and arrows of what is drawn."""
+        script = "() => { const { images, shapes, annotations, paper_bgcolor } = document.querySelector('.plot').layout;"
+        return self.page.evaluate(f"{script} return {{ images, shapes, annotations, paper_bgcolor }}; }}")
+
+
+def within(seconds: float, true: Any) -> None:
+    """Fails unless something gets true in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
