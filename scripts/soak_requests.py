@@ -7,7 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,13 +48,14 @@ class Material:
         methods: that it answers by.
         photos: name -> file content; all of them can be answered.
         gets: paths that exist.
+        bomb: a photo of more pixels than are allowed.
     """
 
     scene: str
     methods: tuple[str, ...]
     photos: Mapping[str, bytes]
-    gets: tuple[str, ...] = ("/healthz",)
-    bombs: Mapping[str, bytes] = field(default_factory=lambda: {"bomb.png": bomb(10_000, 10_000)})
+    gets: tuple[str, ...]
+    bomb: bytes
 
     def fields(self, method: str) -> dict[str, str]:
         """Of a form."""
@@ -217,7 +218,7 @@ MAKERS: tuple[tuple[Maker, float], ...] = (
     (_bad_photo("text as .jpg", "text.jpg", lambda chance, material: b"This is no photo.\n" * 50, 415), 2.0),
     (_bad_photo("truncated photo", "cut.jpg", _truncated, 422), 2.0),
     (_bad_photo("random bytes", "random.png", lambda chance, material: chance.randbytes(5000), 415), 2.0),
-    (_bad_photo("100 megapixels", "bomb.png", lambda chance, material: material.bombs["bomb.png"], 413), 2.0),
+    (_bad_photo("100 megapixels", "bomb.png", lambda chance, material: material.bomb, 413), 2.0),
     (_bad_photo("empty file", "empty.jpg", lambda chance, material: b"", 415, 422), 2.0),
     (_fields("unknown scene", 404, scene="nowhere"), 1.0),
     (_fields("unknown method", 404, method="magic"), 1.0),
