@@ -13,6 +13,9 @@ Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 Quaternion = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
+_LARGEST, _LEAST_FOCAL = 1e6, 0.01  # beyond which arithmetic with a camera is no longer finite; in longer sides
+
+
 class Model(BaseModel):
     """Unknown fields are mistakes."""
 
@@ -25,11 +28,15 @@ class Intrinsics(Model):
     model: str = Field(examples=["PINHOLE"])
     width: int = Field(gt=0, le=100_000, examples=[640])
     height: int = Field(gt=0, le=100_000, examples=[480])
-    params: list[float] = Field(max_length=16, examples=[[525.0, 525.0, 320.0, 240.0]])
+    params: list[Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]] = Field(
+        max_length=16, examples=[[525.0, 525.0, 320.0, 240.0]]
+    )
 
     @model_validator(mode="after")
     def _is_a_camera(self) -> Intrinsics:
-        self.camera()
+        focal, side = self.camera().focal_px, max(self.width, self.height)
+        if not _LEAST_FOCAL * side <= min(focal) <= max(focal) <= side / _LEAST_FOCAL:
+            raise ValueError(f"no camera has a focal length of {min(focal):g} pixels in photos of {side}")
         return self
 
     def camera(self) -> Camera:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from toy_service import encoded, photo_files, picture, serving, toy_workspace

@@ -74,7 +74,7 @@ def python_client() -> str:
 
 
 def test_ten_lines_of_python_print_where_the_photo_was_taken(address: str, folder: Path) -> None:
-    pytest.importorskip("httpx", reason="needs httpx: pip install httpx")
+    pytest.importorskip("requests", reason="needs requests: pip install requests")
     done = run([sys.executable, "-c", python_client().replace(ADDRESS, address)], folder)
     assert done.returncode == 0, done.stderr
     name, status, position = re.fullmatch(r"(\S+) (\S+) (\[.*?\]) \[.*\]\n", done.stdout).groups()  # type: ignore[union-attr]
@@ -83,7 +83,7 @@ def test_ten_lines_of_python_print_where_the_photo_was_taken(address: str, folde
 
 
 def test_ten_lines_of_python_say_why_a_file_was_refused(address: str, folder: Path) -> None:
-    pytest.importorskip("httpx", reason="needs httpx: pip install httpx")
+    pytest.importorskip("requests", reason="needs requests: pip install requests")
     (folder / "photo.jpg").write_text("no photo at all")
     done = run([sys.executable, "-c", python_client().replace(ADDRESS, address)], folder)
     assert done.returncode == 1

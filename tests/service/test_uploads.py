@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from PIL import Image
 from toy_service import encoded, photo_files, picture, serving, toy_workspace
@@ -134,6 +134,8 @@ def test_a_compressed_body_is_refused(client: httpx.Client) -> None:
         ({"camera": '{"model": "SIMPLE_PINHOLE", "width": 4, "height": 3, "params": [NaN, 1, 1]}'}, "camera"),
         ({"camera": '{"model": "\\ud800", "width": 4, "height": 3, "params": [1]}'}, "camera"),
         ({"camera": '{"model": "SIMPLE_PINHOLE", "width": 4, "height": 3, "params": [4, 2, 1]}', "focal": "3"}, "not both"),
+        ({"camera": '{"model": "SIMPLE_PINHOLE", "width": 4, "height": 3, "params": [1e-300, 2, 1]}'}, "no camera has"),
+        ({"camera": '{"model": "SIMPLE_RADIAL", "width": 4, "height": 3, "params": [4, 2, 1, 1e308]}'}, "camera.params"),
         ({"scene": "x" * 300}, "scene"),
     ],
     ids=lambda value: str(value)[:30],
