@@ -37,7 +37,7 @@ from soak_requests import LEAVES_EARLY, LEAVES_LATE, SLOWLY, Case, Material, bom
 LATER = (429, 503, 504)  # they ask a client to come back
 PREFERRED = ("bdi", "robust", "fused", "structure")
 MOST_GROWTH, MEASURED_FROM_S, WINDOW_S = 0.05, 60.0, 10
-TRIES, ANSWER_S = 12, 90.0
+TRIES, ANSWER_S, PATIENCE_S = 12, 90.0, 20.0
 TOLERANCE_M = 1e-3  # a batch of another size adds in another order
 Key = tuple[str, str]
 
@@ -171,6 +171,9 @@ class Soak:
             if answer.status not in LATER:
                 if asked.asked is not None and len(asked.asked) == 1:
                     self.seen.answer_s.setdefault(asked.asked[0][1], []).append(time.monotonic() - started)
+                return
+            if self.ends and self._left_s < -PATIENCE_S:
+                self.seen.failures.append(f"{asked.kind}: still told to come back {PATIENCE_S:.0f} s after the end")
                 return
             await asyncio.sleep(pause_s(answer))
         if asked.right == (200,):
