@@ -27,12 +27,14 @@ from irploc.localizer import Localizer
 from irploc.localizer.decoding import DecodedPhoto, decode_photo
 from irploc.localizer.localization import Localization
 from irploc.localizer.localizer import encode_together, localization_of
+from irploc.service.containers import Overloaded, check_container
 from irploc.service.metrics import Metrics
 from irploc.service.options import Limits
 from irploc.service.problems import Problem
 
 logger = logging.getLogger(__name__)
 _LONGEST_RETRY_S = 60
+_PAUSE_S = 0.1
 _LARGE_PIXELS = 16_000_000
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
 
@@ -166,20 +168,28 @@ class Batcher:
         return await job.future
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            batch = await self._next_batch()
-            started = time.perf_counter()
             try:
-                outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
-            except Exception as error:  # whatever it is, the next photos must not wait for ever
-                outcomes = [_logged(error)] * len(batch)
-            each = (time.perf_counter() - started) / len(batch)
-            self._seconds_each += 0.1 * (each - self._seconds_each)
-            self._metrics.batches.observe(len(batch))
-            for job, outcome in zip(batch, outcomes, strict=True):
-                self._metrics.stages.labels("wait").observe(started - job.since)
-                self._give(job, outcome)
+                await self._answer_next()
+            except Exception:  # a mistake of ours must not keep all later photos waiting for ever
+                logger.exception("a batch was lost")
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _answer_next(self) -> None:
+        """Answers the next batch, once there is one."""
+        loop = asyncio.get_running_loop()
+        batch = await self._next_batch()
+        started = time.perf_counter()
+        try:
+            outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
+        except Exception as error:
+            outcomes = [_logged(error)] * len(batch)
+        each = (time.perf_counter() - started) / len(batch)
+        self._seconds_each += 0.1 * (each - self._seconds_each)
+        self._metrics.batches.observe(len(batch))
+        for job, outcome in zip(batch, outcomes, strict=True):
+            self._metrics.stages.labels("wait").observe(started - job.since)
+            self._give(job, outcome)
 
     def _give(self, job: _Job, outcome: Localization | Exception) -> None:
         """An answer to whoever still waits for it."""
@@ -194,20 +204,26 @@ class Batcher:
             job.future.set_exception(outcome)
 
     async def _next_batch(self) -> list[_Job]:
-        """The oldest photo, and those that can be encoded with it."""
+        """The oldest photo, and those that can be encoded with it; at least one."""
+        batch: list[_Job] = []
+        while not batch:  # whoever sent the photo that was waited with may have left meanwhile
+            while not self._oldest_alike():
+                self._changed.clear()
+                await self._changed.wait()
+            await self._wait_for_more()
+            batch = self._oldest_alike()[: self._limits.batch]
+        taken = set(map(id, batch))
+        self._ready = [job for job in self._ready if id(job) not in taken]
+        return batch
+
+    async def _wait_for_more(self) -> None:
+        """A while, as long as photos are being decoded and the batch has room."""
         loop = asyncio.get_running_loop()
-        while not self._oldest_alike():
-            self._changed.clear()
-            await self._changed.wait()
         end = loop.time() + self._limits.batch_wait_ms / 1e3
         while self._decoding and len(self._oldest_alike()) < self._limits.batch and (left := end - loop.time()) > 0:
             self._changed.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
-        batch = self._oldest_alike()[: self._limits.batch]
-        taken = set(map(id, batch))
-        self._ready = [job for job in self._ready if id(job) not in taken]
-        return batch
 
     def _oldest_alike(self) -> list[_Job]:
         self._ready = [job for job in self._ready if not job.future.done()]  # of requests that gave up
@@ -220,7 +236,12 @@ def _cores() -> int:
 
 
 def _decoded(photo: EncodedPhoto, max_side: int | None) -> DecodedPhoto:
-    """A photo decoded and reduced; of large ones no more than two at once are in memory in full size."""
+    """A photo decoded and reduced, or with the error in its place; of large ones no more than two at once are in memory in
+    full size."""
+    try:
+        check_container(photo.name, photo.content)
+    except Overloaded as error:
+        return DecodedPhoto(photo.name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, photo, error)
     try:
         width, height = decoded_size(photo)
     except IrplocError:

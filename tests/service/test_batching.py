@@ -262,6 +262,46 @@ def test_who_gives_up_leaves_the_queue_and_is_not_encoded(hosting: Hosting) -> N
     assert encoder.encoded == [1, 1]
 
 
+def test_who_leaves_while_the_encoder_waits_for_another_photo_does_not_stop_it(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irploc.service import batching
+
+    decode = batching.decode_photo
+
+    def slowly(photo: Any, name: str, max_side: int | None) -> Any:
+        time.sleep(0.3 if name == "slow" else 0)
+        return decode(photo, name, max_side)
+
+    monkeypatch.setattr(batching, "decode_photo", slowly)
+    localizer = localizer_of(hosting, Recording())
+
+    async def ask() -> list[Localization | IrplocError]:
+        async with running(Limits(batch_wait_ms=200)) as batcher:
+            slow = asyncio.create_task(batcher.answer([Asked(sent("slow"), localizer)]))
+            leaving = asyncio.create_task(batcher.answer([Asked(sent("leaving"), localizer)]))
+            await asyncio.sleep(0.1)
+            leaving.cancel()
+            return [*await slow, *await batcher.answer([Asked(sent("later"), localizer)])]
+
+    assert len(poses(within(5, ask()))) == 2
+
+
+def test_a_mistake_in_the_queue_itself_costs_one_batch(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
+    localizer = localizer_of(hosting, Recording())
+
+    async def ask() -> list[Localization | IrplocError]:
+        async with running() as batcher:
+            with monkeypatch.context() as broken:
+                broken.setattr(batcher, "_give", lambda *_: 1 / 0)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await batcher.answer([Asked(sent("lost"), localizer)])
+            return await batcher.answer([Asked(sent("later"), localizer)])
+
+    assert len(poses(within(5, ask()))) == 1
+
+
 def test_stopping_finishes_what_was_accepted(hosting: Hosting) -> None:
     localizer = localizer_of(hosting, Recording(pause_s=0.1))
 
