@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from irploc.images import EncodedPhoto
-from irploc.service.containers import Overloaded, check_container
 from irploc.service.multipart import FormReader, MalformedForm, Part, TooManyFiles
 from irploc.service.options import MEGABYTE, Limits
-from irploc.service.problems import Problem, of_photo
+from irploc.service.problems import Problem
 from irploc.service.schemas import LocalizeFields
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # decoders in C; TIFF, PPM and packed BMP have parts in Python that take minutes
@@ -133,20 +132,11 @@ def _photos(parts: Sequence[Part], limits: Limits) -> tuple[EncodedPhoto, ...]:
         if name not in PHOTO_FIELDS:
             raise Problem(422, "invalid_request", f"a file in the field {shown(name)!r}, photos belong into 'images'")
         label = shown(_decoded(part.filename)) or f"image {len(photos)}"
-        photo = EncodedPhoto(label, bytes(part.content), limits.pixels, FORMATS)
+        photos.append(EncodedPhoto(label, bytes(part.content), limits.pixels, FORMATS))
         part.content = bytearray()
-        _check_header(photo)
-        photos.append(photo)
     if not photos:
         raise Problem(422, "no_image", "there is no photo: send one or several as files in the field 'images'")
     return tuple(photos)
-
-
-def _check_header(photo: EncodedPhoto) -> None:
-    try:
-        check_container(photo.name, photo.content)
-    except Overloaded as error:
-        raise of_photo(error, photo.name) from None
 
 
 def _fields(parts: Sequence[Part]) -> dict[str, str]:

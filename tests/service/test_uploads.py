@@ -239,6 +239,13 @@ def test_files_that_are_mostly_headers_are_refused_before_they_are_decoded(clien
         check_container("usual", usual)
 
 
+def test_a_photo_that_is_mostly_headers_costs_the_others_of_its_request_nothing(client: httpx.Client) -> None:
+    bomb = PHOTO[:2] + b"\xff\xfe\0\2" * 3_000 + PHOTO[2:]
+    results = client.post("/v1/localize", files=photo_files(PHOTO, bomb, PHOTO)).json()["results"]
+    assert [result["status"] for result in results] == ["ok", "refused", "ok"]
+    assert results[1]["error"]["code"] == "unusable_image"
+
+
 def test_metadata_that_grows_when_unpacked_is_refused(client: httpx.Client) -> None:
     png = encoded(picture())
     bomb = png[:33] + _chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"\0" * 50_000_000)) + png[33:]
