@@ -121,7 +121,7 @@ def test_a_photo_is_answered_in_numbers_with_the_mapping_photos_it_resembles(vis
     _, inside = outside_and_inside(scene)
     visit.ask(inside)
     assert visit.verdicts() == ["located"]
-    form = {"images": file(inside.name, inside.read_bytes())}
+    form: Any = {"images": file(inside.name, inside.read_bytes())}
     answer = visit.page.request.post(f"{visit.address}/v1/localize", multipart=form).json()["results"][0]
     shown = "".join(visit.fact("Position").split()).replace("\u2212", "-")
     x, y, z = answer["center_m"]
@@ -159,6 +159,27 @@ def test_the_plan_has_the_raw_pose_with_its_arrow_its_error_and_the_walk(visit: 
     (circle,) = layout["shapes"]
     assert circle["x1"] - circle["x0"] > 0
     assert len(layout["images"]) == 1, "the plan's picture, nothing shaded"
+
+
+def test_an_error_wider_than_the_place_is_seen_whole(visit: Visit, scene: Scene) -> None:
+    visit.page.evaluate(
+        """() => {
+            const asked = window.fetch;
+            window.fetch = async (...request) => {
+                const answer = await asked(...request);
+                if (!String(request[0]).endsWith("/v1/localize")) return answer;
+                const content = await answer.json();
+                content.results[0].expected_error.position_m = 40;
+                return Response.json(content);
+            };
+        }"""
+    )
+    visit.ask(scene.frames.images[0])
+    visit.view("plan")
+    (circle,) = visit.layout()["shapes"]
+    low, high = visit.page.evaluate("() => document.querySelector('.plot').layout.xaxis.range")
+    assert circle["x1"] - circle["x0"] == pytest.approx(80.0)
+    assert low < circle["x0"] and circle["x1"] < high
 
 
 def test_the_corrected_view_moves_the_position_onto_ground_that_can_be_walked(visit: Visit, scene: Scene) -> None:
@@ -239,6 +260,7 @@ def test_what_is_no_photo_of_the_place_says_so(visit: Visit) -> None:
     assert visit.fact("Position") == "none: not localized"
     visit.page.click("#list li:nth-child(2)")
     within(5, lambda: "notes.jpg is not an image" in verdict.inner_text())
+    within(5, lambda: visit.page.locator("figure.own").inner_text().startswith("no picture of it"))
     visit.page.click("#list li:nth-child(3)")
     within(5, lambda: "huge.png has 10000x10000 pixels, more than 50,000,000" in verdict.inner_text())
     visit.view("plan")

@@ -56,6 +56,7 @@ function circumstances(answer) {
 
 function comparison(photo, place) {
   const own = element("figure", { class: "own" }, element("img", { src: photo.url, alt: photo.name }), element("figcaption", {}, "your photo"));
+  own.firstChild.addEventListener("error", (event) => event.target.replaceWith(element("div", { class: "gone" }, "no picture of it")));
   const neighbours = (photo.answer?.neighbours ?? []).slice(0, SHOWN_NEIGHBOURS);
   const template = place?.thumbnail_url;
   const figures = neighbours.map(({ name, similarity }) => {

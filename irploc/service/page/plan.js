@@ -156,7 +156,11 @@ function placed(image, plan, tint) {
 function windowOf(answer, place, plane, plan) {
   const points = place.trajectory.flatMap((walk) => walk.centers_m.map((center) => onPlan(plane, center)));
   if (plan) points.push(...plan.corners_m);
-  if (answer?.center_m) points.push(onPlan(plane, answer.center_m));
+  if (answer?.center_m) {
+    const [x, y] = onPlan(plane, answer.center_m);
+    const radius = answer.expected_error?.position_m ?? 0;
+    points.push([x - radius, y - radius], [x + radius, y + radius]);
+  }
   if (answer?.corrected) points.push(onPlan(plane, answer.corrected.center_m));
   const ranges = [0, 1].map((row) => {
     let [low, high] = [Infinity, -Infinity];
