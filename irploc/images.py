@@ -220,10 +220,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BIT:
-        levels = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(
-            (levels / 257.0).clip(0, 255).astype(np.uint8) if levels.max() > 255 else levels.astype(np.uint8)
-        )
+        levels = np.asarray(image)  # whole numbers: as floats they would take four times the memory
+        image = Image.fromarray((levels // 257 if levels.max() > 255 else levels).clip(0, 255).astype(np.uint8))
     elif image.mode == "F":
         levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
         image = Image.fromarray((levels * (255.0 if levels.max(initial=0) <= 1 else 1.0)).clip(0, 255).astype(np.uint8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from irploc.images import (
     list_images,
     resize_to_max_side,
     to_array,
+    upright_rgb,
 )
 
 # Four flat quarters, red, green / blue, white: which way is up can be read off the corners.
@@ -76,6 +78,17 @@ def test_a_sixteen_bit_grey_image_is_scaled_not_cut(tmp_path: Path) -> None:
     assert deep.mode == "I;16"
     for name in ("a.png", "a.tif"):
         np.testing.assert_array_equal(pixels(saved(tmp_path / name, deep))[..., 0], SHADES)
+
+
+def test_a_sixteen_bit_grey_image_is_converted_in_little_memory() -> None:
+    deep = Image.new("I;16", (1000, 1000), 40_000)
+    tracemalloc.start()
+    try:
+        upright_rgb(deep)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * 1000 * 1000
 
 
 def test_a_sixteen_bit_colour_image_is_accepted(tmp_path: Path) -> None:
