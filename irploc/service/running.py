@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from irploc.errors import BadInput, IrplocError
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.service.app import create_app
+from irploc.service.heads import ShortHeads
 from irploc.service.hosting import Hosting, HostingOptions
 from irploc.service.options import ServiceOptions
 from irploc.service.state import Service
@@ -113,6 +114,7 @@ class _Server(uvicorn.Server):
 def _config(app: FastAPI, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=ShortHeads,
         log_config=None,
         access_log=False,
         server_header=False,
