@@ -277,6 +277,13 @@ def test_the_list_and_the_views_are_used_by_keyboard(visit: Visit, scene: Scene)
     assert chosen.locator(".name").inner_text() == scene.frames.images[2].name
     visit.page.keyboard.press("Delete")
     assert visit.page.locator("#list li").count() == 2
+    assert visit.page.evaluate("() => document.activeElement.closest('#list li') !== null"), "the keyboard stays in the list"
+    assert not visit.page.locator('[role="option"] button').count(), "nothing in an option can be pressed"
+    assert not any(url.endswith("plotly.min.js") for url in visit.requested), "fetched with the first plot only"
+    for _ in range(2):
+        visit.page.locator('#verdict [data-act="remove"]').focus()
+        visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("() => document.activeElement.id") == "choose"
     visit.page.locator("#tab-numbers").focus()
     visit.page.keyboard.press("ArrowRight")
     visit.page.wait_for_selector('.plot[data-drawn^="plan"]')

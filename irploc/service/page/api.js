@@ -2,6 +2,7 @@
 
 const KEY = "irploc-token";
 const pictures = new Map(); // path -> promise of a blob URL
+const MOST_PICTURES = 300;
 let asking = null;
 
 /** An answer that is none: what the service says of it, in words. */
@@ -41,8 +42,14 @@ export function picture(path) {
     const loading = request(path).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob));
     loading.catch(() => pictures.delete(path));
     pictures.set(path, loading);
+    if (pictures.size > MOST_PICTURES) forget(pictures.keys().next().value);
   }
   return pictures.get(path);
+}
+
+function forget(path) {
+  pictures.get(path).then(URL.revokeObjectURL, () => {});
+  pictures.delete(path);
 }
 
 async function problemOf(answer) {

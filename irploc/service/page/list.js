@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { stateOf, sentence } from "./words.js";
 
-/** Fires "select" when another photo is selected, "again" and "remove" for one, each with the photo as detail. */
+/** Fires "select" when another photo is selected and "remove" where one shall go, each with the photo as detail. */
 export class List extends EventTarget {
   selected = null;
   #root;
@@ -26,6 +26,12 @@ export class List extends EventTarget {
     if (before !== photo) this.dispatchEvent(new CustomEvent("select", { detail: photo }));
   }
 
+  /** Moves the keyboard to the selected photo; false where there is none. */
+  focus() {
+    this.#entries.get(this.selected)?.focus();
+    return this.selected !== null;
+  }
+
   #changed(photo) {
     if (!this.#photos.items.includes(photo)) {
       this.#entries.get(photo)?.remove();
@@ -38,14 +44,9 @@ export class List extends EventTarget {
   }
 
   #add(photo) {
-    const button = (text, label, name) => element("button", {
-      type: "button", class: "link", "aria-label": `${label} ${photo.name}`,
-      onclick: (event) => { event.stopPropagation(); this.dispatchEvent(new CustomEvent(name, { detail: photo })); },
-    }, text);
     const entry = element("li", { id: photo.id, role: "option", onclick: () => this.select(photo) },
       element("img", { src: photo.url, alt: "" }),
-      element("div", {}, element("b", { class: "name" }, photo.name), element("span", { class: "badge" }), element("span", { class: "quiet small words" })),
-      element("div", { class: "acts" }, button("Again", "Ask again for", "again"), button("Remove", "Remove", "remove")));
+      element("div", {}, element("b", { class: "name" }, photo.name), element("span", { class: "badge" }), element("span", { class: "quiet small words" })));
     entry.querySelector("img").addEventListener("error", (event) => event.target.classList.add("blank"));
     this.#entries.set(photo, entry);
     this.#root.append(entry);
@@ -65,7 +66,6 @@ export class List extends EventTarget {
   }
 
   #key(event) {
-    if (event.target.closest("button")) return;
     const items = this.#photos.items;
     const at = items.indexOf(this.selected);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];

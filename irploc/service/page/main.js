@@ -6,6 +6,7 @@ import { showNumbers } from "./numbers.js";
 import { Photos } from "./photos.js";
 import { chosenFields, description, fillChoosers, summaries } from "./places.js";
 import { correctionWords, drawPlan } from "./plan.js";
+import { plots } from "./plots.js";
 import { drawSpace } from "./space.js";
 import { onTheme } from "./theme.js";
 import { sentence, stateOf } from "./words.js";
@@ -66,6 +67,13 @@ async function show() {
 }
 
 async function draw(photo, place, isCurrent) {
+  try {
+    await plots();
+  } catch (error) {
+    if (isCurrent()) note(error.message);
+    return;
+  }
+  if (!isCurrent()) return;
   if (!view.querySelector(".plot")) view.replaceChildren(element("p", { class: "quiet caption" }), element("div", { class: "plot" }));
   view.querySelector(".caption").textContent = captionOf(photo?.answer, place);
   const fresh = element("div", { class: "plot", role: "img", "aria-label": `${place.name}: ${captionOf(photo?.answer, place)}` });
@@ -118,8 +126,20 @@ function showVerdict(photo) {
     return;
   }
   const { label, kind } = stateOf(photo);
-  const retry = ["offline", "refused"].includes(photo.state) ? element("button", { type: "button", onclick: () => photos.again(photo, chosenFields()) }, "Try again") : null;
-  box.replaceChildren(element("span", { class: "badge", "data-kind": kind }, label), element("span", {}, ` ${sentence(photo)} `), ...(retry ? [retry] : []));
+  const held = document.activeElement.closest("#verdict button")?.dataset.act; // what is made anew keeps the keyboard
+  const button = (act, text, onclick) => element("button", { type: "button", class: "link", "data-act": act, "aria-label": `${text}: ${photo.name}`, onclick }, text);
+  const failed = ["offline", "refused"].includes(photo.state);
+  box.replaceChildren(
+    element("span", { class: "badge", "data-kind": kind }, label), element("span", {}, ` ${sentence(photo)} `),
+    element("span", { class: "acts" },
+      button("again", failed ? "Try again" : "Ask again", () => photos.again(photo, chosenFields())),
+      button("remove", "Remove", () => remove(photo))));
+  if (held) box.querySelector(`[data-act="${held}"]`).focus();
+}
+
+function remove(photo) {
+  photos.remove(photo);
+  if (!list.focus()) byId("choose").focus();
 }
 
 function choose(name, focus = true) {
@@ -156,8 +176,7 @@ photos.addEventListener("change", ({ detail: photo }) => {
   if (!["queued", "sending"].includes(photo.state)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
 });
 list.addEventListener("select", show);
-list.addEventListener("again", ({ detail }) => photos.again(detail, chosenFields()));
-list.addEventListener("remove", ({ detail }) => photos.remove(detail));
+list.addEventListener("remove", ({ detail }) => remove(detail));
 tabs.forEach((button) => button.addEventListener("click", () => choose(button.id.slice(4))));
 byId("tabs").addEventListener("keydown", onTabKey);
 byId("choose").addEventListener("click", () => byId("files").click());

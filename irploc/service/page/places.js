@@ -4,7 +4,8 @@ import { Problem, json } from "./api.js";
 import { element } from "./dom.js";
 
 const PAUSE_MS = 1500;
-const descriptions = new Map(); // name -> promise of its description
+const FRESH_MS = 60_000; // the service may read a scene again
+const descriptions = new Map(); // name -> promise of its description, and when it was asked for
 
 /** Waits until the service has loaded its scenes; tells what it waits for. */
 export async function summaries(tell) {
@@ -21,12 +22,13 @@ export async function summaries(tell) {
 
 /** What is drawn of a place. */
 export function description(name) {
-  if (!descriptions.has(name)) {
+  const known = descriptions.get(name);
+  if (!known || performance.now() - known.since > FRESH_MS) {
     const loading = json(`v1/scenes/${encodeURIComponent(name)}`);
     loading.catch(() => descriptions.delete(name));
-    descriptions.set(name, loading);
+    descriptions.set(name, { loading, since: performance.now() });
   }
-  return descriptions.get(name);
+  return descriptions.get(name).loading;
 }
 
 /** The choosers of scene, method and floor map; calls back when the scene changes. */

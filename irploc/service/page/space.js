@@ -5,7 +5,7 @@ import { asLines, axisNames, frustum, inSpace, strokesOf } from "./geometry.js";
 import { CONFIG, colours, layout } from "./theme.js";
 
 const MOST_CAMERAS = 120;
-const clouds = new Map(); // url -> promise of points
+const clouds = new WeakMap(); // description -> promise of its points; a newer description has newer ones
 
 /** Draws a place in space, and an answer in it. */
 export async function drawSpace(view, answer, place, isCurrent) {
@@ -23,16 +23,13 @@ export async function drawSpace(view, answer, place, isCurrent) {
 }
 
 function cloudOf(place) {
-  if (!clouds.has(place.points_url)) {
+  if (!clouds.has(place)) {
     const loading = json(`v1/scenes/${place.points_url}`);
-    loading.catch(() => clouds.delete(place.points_url));
-    clouds.set(place.points_url, loading);
+    loading.catch(() => clouds.delete(place));
+    clouds.set(place, loading);
   }
-  return clouds.get(place.points_url);
+  return clouds.get(place);
 }
-
-/** Forgets the points of all places, which may have been read again. */
-export const forgetClouds = () => clouds.clear();
 
 function sizeOf(place) {
   const { min, max } = place.extent_m;
