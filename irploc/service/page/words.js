@@ -34,7 +34,7 @@ export function sentence(photo) {
   if (photo.state !== "answered") return photo.words;
   switch (answer.status) {
     case "ok":
-      return `Taken in ${answer.scene}${error(answer)}.`;
+      return `Taken in ${answer.scene}${error(answer)}.${sureness(answer)}`;
     case "approximate":
       return `Taken in ${answer.scene}, but nothing exact was found: this is where ${answer.method} started${error(answer)}.`;
     case "outside_map":
@@ -49,6 +49,8 @@ export function sentence(photo) {
 function error({ expected_error: expected, units }) {
   return expected ? `, give or take ${rough(expected.position_m, units)} and ${degrees(expected.rotation_deg)}` : "";
 }
+
+const sureness = (answer) => (answer.confidence === null ? "" : ` It is ${confidenceWords(answer)}.`);
 
 export function confidenceWords(answer) {
   if (answer.confidence === null) return "not known";
