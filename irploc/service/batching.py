@@ -27,10 +27,11 @@ from irploc.localizer import Localizer
 from irploc.localizer.decoding import DecodedPhoto, decode_photo
 from irploc.localizer.localization import Localization
 from irploc.localizer.localizer import encode_together, localization_of
-from irploc.service.containers import Overloaded, check_container
+from irploc.service.containers import check_container
 from irploc.service.metrics import Metrics
 from irploc.service.options import Limits
 from irploc.service.problems import Problem
+from irploc.structure.intrinsics import fitted_to
 
 logger = logging.getLogger(__name__)
 _LONGEST_RETRY_S = 60
@@ -151,7 +152,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         self._decoding += 1
         try:
-            decoded = await loop.run_in_executor(self._decoders, _decoded, asked.photo, asked.localizer.max_side)
+            decoded = await loop.run_in_executor(self._decoders, _decoded, asked)
         finally:
             self._decoding -= 1
             self._changed.set()
@@ -235,19 +236,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decoded(photo: EncodedPhoto, max_side: int | None) -> DecodedPhoto:
+def _decoded(asked: Asked) -> DecodedPhoto:
     """A photo decoded and reduced, or with the error in its place; of large ones no more than two at once are in memory in
     full size."""
+    photo = asked.photo
     try:
         check_container(photo.name, photo.content)
-    except Overloaded as error:
+        size = decoded_size(photo)
+        if asked.camera is not None and fitted_to(asked.camera, size) is None:
+            theirs = f"{asked.camera.width}x{asked.camera.height}"
+            raise BadInput(f"{photo.name} is {size[0]}x{size[1]}, the camera that came with it takes photos of {theirs}")
+    except IrplocError as error:
         return DecodedPhoto(photo.name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, photo, error)
-    try:
-        width, height = decoded_size(photo)
-    except IrplocError:
-        width, height = 0, 0  # what is wrong is said below
-    with _LARGE_AT_ONCE if width * height > _LARGE_PIXELS else nullcontext():
-        return decode_photo(photo, photo.name, max_side)
+    with _LARGE_AT_ONCE if size[0] * size[1] > _LARGE_PIXELS else nullcontext():
+        return decode_photo(photo, photo.name, asked.localizer.max_side)
 
 
 def _answered(batch: Sequence[_Job]) -> list[Localization | Exception]:

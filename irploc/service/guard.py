@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from irploc.service.lingering import Lingering
 from irploc.service.options import ServiceOptions
 from irploc.service.problems import Problem, answer_of
+from irploc.service.uploads import shown
 
 logger = logging.getLogger(__name__)
 CONTENT_SECURITY_POLICY = (
@@ -90,7 +91,7 @@ class Labels:
         except ClientDisconnect:
             logger.debug("request %s: the client left", request_id)
         except Exception:
-            logger.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            logger.exception("request %s: %s %s failed", request_id, scope["method"], shown(scope["path"]))
             if started:
                 raise
             problem = Problem(500, "internal_error", "something went wrong here; the server's log has more")

@@ -70,7 +70,7 @@ class LocalizeFields(Model):
     floor_map: str | None = Field(
         None, max_length=200, description="One of the scene's floor maps, or `none`; else its first."
     )
-    focal: float | None = Field(None, gt=0, le=1e6, description="Focal length of the photos in pixels.")
+    focal: float | None = Field(None, ge=1, le=1e6, description="Focal length of the photos in pixels.")
     camera: Annotated[Intrinsics | None, BeforeValidator(_from_text)] = Field(
         None,
         description=f"Intrinsics of the photos as a JSON object: `{_CAMERA_EXAMPLE}`. Models: {', '.join(CAMERA_MODELS)}.",

@@ -16,6 +16,7 @@ from tiny_place import TinyEncoder
 from tiny_service import hosting_options, make_workspace, photo_bytes, sent, within
 
 from irploc.errors import IrplocError
+from irploc.geometry.cameras import Camera
 from irploc.localizer import Localizer
 from irploc.localizer.localization import Localization
 from irploc.service.batching import Asked, Batcher
@@ -185,6 +186,21 @@ def test_a_photo_that_is_none_fails_alone(hosting: Hosting) -> None:
     assert isinstance(good, Localization) and good.status == "ok"
     assert isinstance(text, IrplocError) and str(text).startswith("text.jpg is not an image")
     assert isinstance(tiny, IrplocError) and str(tiny) == "tiny is 4x4, at least 8 pixels a side are needed"
+
+
+def test_a_camera_of_other_photos_is_refused_not_replaced(hosting: Hosting) -> None:
+    localizer = localizer_of(hosting, Recording())
+    cameras = [
+        Camera("SIMPLE_PINHOLE", width, height, (40.0, width / 2, height / 2)) for width, height in ((64, 48), (48, 64))
+    ]
+
+    async def ask() -> list[Localization | IrplocError]:
+        async with running() as batcher:
+            return await batcher.answer([Asked(sent("wide.png"), localizer, camera) for camera in cameras])
+
+    scaled, turned = within(10, ask())
+    assert isinstance(scaled, Localization)
+    assert str(turned) == "wide.png is 32x24, the camera that came with it takes photos of 48x64"
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(hosting: Hosting) -> None:
