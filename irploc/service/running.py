@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
 def _share_heaps() -> None:
     """Keeps glibc from giving every thread a heap of its own, and from holding on to what large photos left in it.
 
-    Ten minutes of mixed requests and reloads let the memory grow by 46 % otherwise; none of it was lost, nor given back.
+    It makes memory grow less in ``scripts/soak_service.py``, not nothing; see docs/benchmarks.md.
     Before the first thread starts; other C libraries have no such setting.
     """
     try:
