@@ -1,5 +1,11 @@
 """The exceptions that mean "the user can mend this"; the command line turns them into one line and exit code 1."""
 
+from __future__ import annotations
+
+from typing import TypeVar
+
+_Error = TypeVar("_Error", bound=BaseException)
+
 
 class IrplocError(Exception):
     """Something the user gave or has is wrong: says what, where, and what would be right."""
@@ -23,6 +29,15 @@ class Mismatch(IrplocError):
 
 class Busy(IrplocError):
     """Another process holds what this one needs."""
+
+
+def without_frames(error: _Error) -> _Error:
+    """The same error, to be kept as an answer: it lets go of the calls that it came through and of what led to it.
+
+    Those hold the photo and the whole scene that it was asked of, often in a circle that is only freed much later.
+    """
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def summarize(items: list[str], limit: int = 1) -> str:

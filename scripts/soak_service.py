@@ -36,7 +36,8 @@ from soak_requests import LEAVES_EARLY, LEAVES_LATE, SLOWLY, Case, Material, bom
 
 LATER = (429, 503, 504)  # they ask a client to come back
 PREFERRED = ("bdi", "robust", "fused", "structure")
-MOST_GROWTH, MEASURED_FROM_S, WINDOW_S = 0.05, 60.0, 10
+MOST_GROWTH, MEASURED_FROM_S = 0.05, 60.0
+PERIOD_S = 30.0  # of reloads and of bursts; memory is compared over whole ones, as it goes up and down with them
 TRIES, ANSWER_S, PATIENCE_S = 12, 90.0, 20.0
 TOLERANCE_M = 1e-3  # a batch of another size adds in another order
 Key = tuple[str, str]
@@ -120,7 +121,8 @@ class Soak:
         self.ends = began + seconds
         watching = asyncio.create_task(self._watch(began))
         working = [self._client(number) for number in range(clients)]
-        await asyncio.gather(*working, self._every(30.0, self._reload), self._every(30.0, self._burst, 15.0))
+        reloads, bursts = self._every(PERIOD_S, self._reload), self._every(PERIOD_S, self._burst, 0.5 * PERIOD_S)
+        await asyncio.gather(*working, reloads, bursts)
         watching.cancel()
 
     @property
@@ -132,7 +134,7 @@ class Soak:
         while self._left_s > 0:
             await self._ask(case(chance, self.material))
 
-    async def _every(self, seconds: float, what: object, first_s: float = 30.0) -> None:
+    async def _every(self, seconds: float, what: object, first_s: float = PERIOD_S) -> None:
         pause = first_s
         while self._left_s > pause:
             await asyncio.sleep(pause)
@@ -228,10 +230,10 @@ def probe(port: int, seconds: float) -> list[float]:
 
 
 def growth(memory: Sequence[tuple[float, float]], from_s: float) -> tuple[float, float, float] | None:
-    """Megabytes at ``from_s`` and at the end, medians over ten seconds, and the growth between; None before that."""
-    early = [size for at, size in memory if from_s <= at < from_s + WINDOW_S]
-    late = [size for at, size in memory if at > memory[-1][0] - WINDOW_S]
-    if not early or memory[-1][0] < from_s + 2 * WINDOW_S:
+    """Megabytes at ``from_s`` and at the end, medians over half a minute, and the growth between; None before that."""
+    early = [size for at, size in memory if from_s <= at < from_s + PERIOD_S]
+    late = [size for at, size in memory if at > memory[-1][0] - PERIOD_S]
+    if not early or memory[-1][0] < from_s + 2 * PERIOD_S:
         return None
     before, after = statistics.median(early), statistics.median(late)
     return before, after, after / before - 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from irploc.errors import BadInput, IrplocError
+from irploc.errors import BadInput, IrplocError, without_frames
 from irploc.images import EncodedPhoto, Photo, decode_image, resize_to_max_side, to_array, upright_rgb
 
 
@@ -74,7 +74,7 @@ def decode_photo(image: Photo | str, fallback_name: str, max_side: int | None) -
     try:
         whole = decode_image(source) if isinstance(source, Path | EncodedPhoto) else _as_pil(source, name)
     except IrplocError as error:
-        return DecodedPhoto(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, source, error)
+        return DecodedPhoto(name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, source, without_frames(error))
     photo = resize_to_max_side(whole, max_side)
     return DecodedPhoto(name, to_array(photo), 1e3 * (time.perf_counter() - started), source, whole=photo is whole)
 

@@ -19,6 +19,7 @@ from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
 from irploc.service.description import TAGS, describe
 from irploc.service.guard import guards
+from irploc.service.heaps import give_back_regularly
 from irploc.service.hosting import HostingOptions
 from irploc.service.keeping import Keeper
 from irploc.service.metrics import Metrics, Observed
@@ -55,9 +56,10 @@ def create_app(
         service = Service(chosen, hosting, Batcher(chosen.limits, metrics), keeper, metrics=metrics)
         app.state.service = service
         service.batcher.start()
-        loading = asyncio.create_task(_load(service, ended))
+        beside = [asyncio.create_task(_load(service, ended)), asyncio.create_task(give_back_regularly())]
         yield
-        loading.cancel()
+        for task in beside:
+            task.cancel()
         await service.batcher.stop()
 
     app = FastAPI(

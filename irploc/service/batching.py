@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from irploc.errors import BadInput, IrplocError
+from irploc.errors import BadInput, IrplocError, without_frames
 from irploc.geometry.cameras import Camera
 from irploc.images import EncodedPhoto, decoded_size
 from irploc.localizer import Localizer
@@ -247,7 +247,7 @@ def _decoded(asked: Asked) -> DecodedPhoto:
             theirs = f"{asked.camera.width}x{asked.camera.height}"
             raise BadInput(f"{photo.name} is {size[0]}x{size[1]}, the camera that came with it takes photos of {theirs}")
     except IrplocError as error:
-        return DecodedPhoto(photo.name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, photo, error)
+        return DecodedPhoto(photo.name, np.zeros((3, 0, 0), dtype=np.uint8), 0.0, photo, without_frames(error))
     with _LARGE_AT_ONCE if size[0] * size[1] > _LARGE_PIXELS else nullcontext():
         return decode_photo(photo, photo.name, asked.localizer.max_side)
 
@@ -293,10 +293,10 @@ def _estimated_apart(jobs: Sequence[_Job], embeddings: np.ndarray, encode_ms: fl
 
 
 def _logged(error: Exception) -> Exception:
-    """The error; one that is a mistake of ours, or of the machine, is in the log then."""
+    """The error, without frames; one that is a mistake of ours, or of the machine, is in the log then."""
     if not isinstance(error, IrplocError):
         logger.error("a photo could not be answered", exc_info=error)
-    return error
+    return without_frames(error)
 
 
 def _estimated(jobs: Sequence[_Job], embeddings: np.ndarray, encode_ms: float) -> list[Localization]:

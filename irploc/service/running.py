@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
@@ -20,14 +19,13 @@ from irploc.errors import BadInput, IrplocError
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.service.app import create_app
 from irploc.service.heads import ShortHeads
+from irploc.service.heaps import settle, share_heaps
 from irploc.service.hosting import Hosting, HostingOptions
 from irploc.service.options import ServiceOptions
 from irploc.service.state import Service
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 2048
-_M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8  # of glibc's malloc.h
-_HEAPS, _KEPT_BYTES = 2, 100_000_000
 _LOGGED = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -54,7 +52,7 @@ def run(
         BadInput: when the address cannot be had. NotFound, BadInput, Mismatch: when the scenes cannot be loaded.
     """
     _log_to_stderr(log_requests)
-    _share_heaps()
+    share_heaps()
     import_pycolmap()  # in this thread and now: on import it takes the signals, which only the main thread can give back
     failures: list[Exception] = []
     started = time.perf_counter()
@@ -66,6 +64,7 @@ def run(
                 failures.append(error)
                 server.should_exit = True
                 return
+            settle()
             service: Service = app.state.service
             for line in _greeting(service.ready):
                 tell(line)
@@ -113,20 +112,6 @@ class _Server(uvicorn.Server):
         for name, reason in failed.items():
             logger.error("%s was not reloaded: %s", name, reason)
         logger.info("reloaded: %s", ", ".join(service.ready.scenes))
-
-
-def _share_heaps() -> None:
-    """Keeps glibc from giving every thread a heap of its own, and from holding on to what large photos left in it.
-
-    It makes memory grow less in ``scripts/soak_service.py``, not nothing; see docs/benchmarks.md.
-    Before the first thread starts; other C libraries have no such setting.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(_M_ARENA_MAX, _HEAPS)
-    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)  # also fixes the size from which arrays are mapped, and given back at once
 
 
 def _config(app: FastAPI, grace_s: float) -> uvicorn.Config:

@@ -122,12 +122,12 @@ def test_a_text_that_is_answered_as_a_photo_is_a_failure(scripts: SimpleNamespac
 
 def test_memory_grows_from_the_first_minute_to_the_end(scripts: SimpleNamespace) -> None:
     memory = [
-        (float(second), 100.0 + (second if second < 60 else 60) + (40 if second == 65 else 0)) for second in range(120)
+        (float(second), 100.0 + (second if second < 60 else 60) + (40 if second == 65 else 0)) for second in range(180)
     ]
     assert scripts.soak.growth(memory, 60.0) == (160.0, 160.0, 0.0)
-    memory += [(float(second), 168.0) for second in range(120, 140)]
+    memory += [(float(second), 168.0) for second in range(180, 210)]
     assert scripts.soak.growth(memory, 60.0) == (160.0, 168.0, pytest.approx(0.05))
-    assert scripts.soak.growth(memory[:70], 60.0) is None
+    assert scripts.soak.growth(memory[:110], 60.0) is None
 
 
 def test_what_is_got_is_what_the_service_says_of_itself(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

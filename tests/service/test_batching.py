@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -186,6 +188,30 @@ def test_a_photo_that_is_none_fails_alone(hosting: Hosting) -> None:
     assert isinstance(good, Localization) and good.status == "ok"
     assert isinstance(text, IrplocError) and str(text).startswith("text.jpg is not an image")
     assert isinstance(tiny, IrplocError) and str(tiny) == "tiny is 4x4, at least 8 pixels a side are needed"
+
+
+def test_what_was_refused_holds_neither_the_photo_nor_the_scene(hosting: Hosting) -> None:
+    half = photo_bytes(size=(320, 240), kind="JPEG")[:2000]
+    contents = {"text.jpg": b"text", "empty.jpg": b"", "half.jpg": half, "tiny": photo_bytes(size=(4, 4))}
+
+    async def ask(localizer: Localizer) -> list[Localization | IrplocError]:
+        async with running() as batcher:
+            return await batcher.answer([Asked(sent(name, content), localizer) for name, content in contents.items()])
+
+    asked = localizer_of(hosting, Recording())
+    scene = weakref.ref(asked)
+    gc.collect()
+    gc.disable()  # it would hide a circle
+    try:
+        answers = within(10, ask(asked))
+        del asked
+        assert all(isinstance(answer, IrplocError) for answer in answers)
+        end = time.monotonic() + 2
+        while scene() is not None and time.monotonic() < end:  # the queue's threads let go of it a moment later
+            time.sleep(0.01)
+        assert scene() is None
+    finally:
+        gc.enable()
 
 
 def test_a_camera_of_other_photos_is_refused_not_replaced(hosting: Hosting) -> None:
