@@ -13,6 +13,11 @@ import pytest
 if TYPE_CHECKING:
     from irploc.scene import Scene
 
+# Test processes side by side (pytest -n) share the cores, and so do the processes that they start.
+_SIDE_BY_SIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _SIDE_BY_SIDE > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _SIDE_BY_SIDE)))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

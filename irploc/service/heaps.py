@@ -14,7 +14,7 @@ from typing import Any
 
 _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8  # of glibc's malloc.h
 _HEAPS, _KEPT_BYTES = 2, 100_000_000
-_EVERY_S = 10.0
+_EVERY_S = 2.0  # it takes some milliseconds
 
 
 def share_heaps() -> bool:
