@@ -7,7 +7,7 @@ BIN := .venv/bin
 help:
 	@echo "make setup   create .venv and install irploc with its extras (onnx, pairs, service, structure, tensorboard, video, dev)"
 	@echo "make demo    the whole flow on a rendered place; ends with the path of a report"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, side by side on up to four cores"
 	@echo "make lint    ruff and mypy"
 
 setup: .venv/installed
@@ -25,7 +25,7 @@ demo: setup
 
 test: setup
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup
 	@echo "== ruff"
