@@ -1,21 +1,14 @@
-"""A browser for the tests of the page, and a service that it visits."""
+"""A browser for the tests of the page."""
 
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
-
-from irploc.service.app import create_app
-from irploc.service.hosting import HostingOptions
-from irploc.service.options import ServiceOptions
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -35,23 +28,6 @@ def chromium() -> Iterator[Browser]:
         browser = engines.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-@contextmanager
-def serving(hosting: HostingOptions, options: ServiceOptions | None = None) -> Iterator[str]:
-    """The address of a service that runs in a thread, ready."""
-    loaded = threading.Event()
-    app = create_app(hosting, options, lambda error: loaded.set())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        assert loaded.wait(30)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
 
 
 class Visit:

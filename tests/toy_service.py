@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,24 +36,34 @@ def toy_workspace(root: Path, scene_folder: Path) -> Workspace:
 
 
 @contextmanager
+def address_of(hosting: HostingOptions, options: ServiceOptions | None = None) -> Iterator[str]:
+    """The address of a service that runs in a thread, ready."""
+    loaded = threading.Event()
+    failures: list[Exception | None] = []
+
+    def ended(error: Exception | None) -> None:
+        failures.append(error)
+        loaded.set()
+
+    app = create_app(hosting, options or ServiceOptions(), ended)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            assert loaded.wait(30) and failures == [None], failures
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@contextmanager
 def serving(home: Workspace, options: ServiceOptions | None = None, **of_hosting: Any) -> Iterator[httpx.Client]:
     """A client of a running service that is ready."""
-    app = create_app(HostingOptions(home, **of_hosting), options or ServiceOptions())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", trust_env=False, timeout=20) as client:
-            end = time.monotonic() + 20
-            while client.get("/readyz").status_code != 200:
-                assert time.monotonic() < end, "the service did not get ready"
-                time.sleep(0.01)
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+    running = address_of(HostingOptions(home, **of_hosting), options)
+    with running as address, httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+        yield client
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (96, 72)) -> Image.Image:

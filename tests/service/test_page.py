@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from browsing import Visit, chromium, serving, within
+from browsing import Visit, chromium, within
 from PIL import Image
 from tiny_place import TinyEncoder
+from toy_service import address_of
 
 from irploc.floormap import FloorMap
 from irploc.retrieval.embed import embed_scene
@@ -73,14 +74,14 @@ def floor(home: Workspace, scene: Scene) -> Path:
 
 @pytest.fixture(scope="module")
 def address(home: Workspace, floor: Path) -> Iterator[str]:
-    with serving(HostingOptions(home, methods=METHODS, floor_maps=(("toy", floor),))) as found:
+    with address_of(HostingOptions(home, methods=METHODS, floor_maps=(("toy", floor),))) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def without_floor(home: Workspace) -> Iterator[str]:
     options = ServiceOptions(token="sixteen-characters", limits=Limits(queue=1, images=1))
-    with serving(HostingOptions(home, methods=METHODS), options) as found:
+    with address_of(HostingOptions(home, methods=METHODS), options) as found:
         yield found
 
 
