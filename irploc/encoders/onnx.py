@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import mmap
 import re
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ from irploc.encoders.base import ENCODERS, Encoder, EncoderEntry, EncoderOptions
 from irploc.errors import BadInput, NotFound
 from irploc.onnxruntime_safe import import_onnxruntime
 
+logger = logging.getLogger(__name__)
 INSTALL = "pip install 'irploc[onnx]'"
 PROBE_SIDE = 224
+_CUDA = "CUDAExecutionProvider"
 _INPUT_TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 _EXTERNAL_FILE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")  # a StringStringEntryProto whose key is "location"
 Shape = Sequence[int | str | None]
@@ -182,22 +185,32 @@ def _open_session(path: Path, options: EncoderOptions) -> Any:
         onnxruntime = import_onnxruntime()
     except ImportError:
         raise NotFound(f"the encoder onnx needs onnxruntime, which is not installed: {INSTALL}") from None
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if options.torch_device.type == "cuda":
-        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            index = options.torch_device.index or 0
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
-        elif options.device != "auto":
-            raise BadInput("this onnxruntime has no GPU support: use --device cpu, or pip install onnxruntime-gpu instead")
+    providers = _providers(onnxruntime, options)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
     settings.log_severity_level = 4  # what goes wrong is raised; a second account of it on stderr is noise
     # Waiting threads that spin take the cores from the decoding of the next photos.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # the exceptions of onnxruntime have no common class but this
         raise BadInput(f"{path} cannot be loaded as ONNX: {_first_line(error)}") from None
+    if len(providers) > 1 and _CUDA not in session.get_providers():  # it went on without a word
+        reason = "onnxruntime cannot use the GPU: its CUDA or cuDNN is missing or of another version than torch's"
+        if options.device != "auto":
+            raise BadInput(f"{reason}; use --device cpu")
+        logger.warning("%s; %s runs on the CPU", reason, path)
+    return session
+
+
+def _providers(onnxruntime: Any, options: EncoderOptions) -> list[Any]:
+    """What computes, the first that can; raises BadInput where a GPU is asked for that it cannot use."""
+    device = options.torch_device
+    if device.type == "cuda" and _CUDA in onnxruntime.get_available_providers():
+        return [(_CUDA, {"device_id": device.index or 0}), "CPUExecutionProvider"]
+    if device.type == "cuda" and options.device != "auto":
+        raise BadInput("this onnxruntime has no GPU support: use --device cpu, or pip install onnxruntime-gpu instead")
+    return ["CPUExecutionProvider"]
 
 
 def _check_input(path: Path, inputs: Sequence[Any]) -> tuple[str, torch.dtype, tuple[int | None, int | None, int | None]]:

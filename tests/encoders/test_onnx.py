@@ -240,6 +240,37 @@ def test_without_onnxruntime_the_error_says_how_to_install_it(tmp_path, monkeypa
     assert "pip install 'irploc[onnx]'" in one_line(caught)
 
 
+class SilentlyOnTheCpu:
+    """An onnxruntime built for GPUs whose libraries do not load: it says so to nobody, and goes on without."""
+
+    def __getattr__(self, name):
+        import onnxruntime
+
+        return getattr(onnxruntime, name)
+
+    def get_available_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, path, settings, providers):  # noqa: N802
+        import onnxruntime
+
+        assert providers == [("CUDAExecutionProvider", {"device_id": 0}), "CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(path, settings, providers=providers[1:])
+
+
+def test_a_gpu_that_onnxruntime_cannot_use_is_refused_or_told(tmp_path, monkeypatch, caplog):
+    path = write_graph(tmp_path / "m.onnx")
+    monkeypatch.setattr("irploc.encoders.onnx.import_onnxruntime", SilentlyOnTheCpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(BadInput) as caught:
+        create_encoder(f"onnx:{path}", EncoderOptions(device="cuda"))
+    assert one_line(caught).endswith("use --device cpu")
+    assert create_encoder(f"onnx:{path}", EncoderOptions(device="auto")).encode(colours((0, 3, 4))).shape == (1, 3)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("m.onnx runs on the CPU")
+
+
 def test_the_real_encoder_tells_the_next_frame_from_another_place(shared, kitchen):
     from irploc.images import decode_image, to_array
 
