@@ -72,6 +72,9 @@ class _Job:
         return id(self.asked.localizer.encoder), self.decoded.shape
 
 
+_Giver = Callable[[Sequence[_Job], Sequence[Localization | Exception]], None]
+
+
 class Batcher:
     """Answers photos, those that arrive together at once. Belongs to one event loop.
 
@@ -90,6 +93,7 @@ class Batcher:
         self._encoder = ThreadPoolExecutor(1, "encode")
         self._running: asyncio.Task[None] | None = None
         self._seconds_each = 0.1
+        self._costs_s: dict[tuple[str, ...], float] = {}
 
     def start(self) -> None:
         """Begins to answer; within the event loop."""
@@ -181,28 +185,35 @@ class Batcher:
         loop = asyncio.get_running_loop()
         batch = await self._next_batch()
         started = time.perf_counter()
+
+        def give(jobs: Sequence[_Job], outcomes: Sequence[Localization | Exception]) -> None:
+            loop.call_soon_threadsafe(self._give, jobs, outcomes)
+
         try:
-            outcomes = await loop.run_in_executor(self._encoder, _answered, batch)
+            await loop.run_in_executor(self._encoder, _answer, batch, self._costs_s, give)
         except Exception as error:
-            outcomes = [_logged(error)] * len(batch)
+            self._give(batch, [_logged(error)] * len(batch))
         each = (time.perf_counter() - started) / len(batch)
         self._seconds_each += 0.1 * (each - self._seconds_each)
         self._metrics.batches.observe(len(batch))
-        for job, outcome in zip(batch, outcomes, strict=True):
-            self._metrics.stages.labels("wait").observe(started - job.since)
-            self._give(job, outcome)
 
-    def _give(self, job: _Job, outcome: Localization | Exception) -> None:
-        """An answer to whoever still waits for it."""
-        if isinstance(outcome, Localization):
-            for stage in ("encode", "estimate"):
-                self._metrics.stages.labels(stage).observe(outcome.timing_ms[stage] / 1e3)
-        if job.future.done():
-            return
-        if isinstance(outcome, Localization | IrplocError):
-            job.future.set_result(outcome)
-        else:
-            job.future.set_exception(outcome)
+    def _give(self, jobs: Sequence[_Job], outcomes: Sequence[Localization | Exception]) -> None:
+        """Answers to those who still wait for them."""
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Localization):
+                self._observe(outcome, time.perf_counter() - job.since)
+            if job.future.done():
+                continue
+            if isinstance(outcome, Localization | IrplocError):
+                job.future.set_result(outcome)
+            else:
+                job.future.set_exception(outcome)
+
+    def _observe(self, outcome: Localization, seconds: float) -> None:
+        """The stages of a photo that was answered so many seconds after it was decoded; what is none of its own is wait."""
+        own = {stage: outcome.timing_ms[stage] / 1e3 for stage in ("encode", "estimate")}
+        for stage, taken in {**own, "wait": max(0.0, seconds - sum(own.values()))}.items():
+            self._metrics.stages.labels(stage).observe(taken)
 
     async def _next_batch(self) -> list[_Job]:
         """The oldest photo, and those that can be encoded with it; at least one."""
@@ -252,22 +263,33 @@ def _decoded(asked: Asked) -> DecodedPhoto:
         return decode_photo(photo, photo.name, asked.localizer.max_side)
 
 
-def _answered(batch: Sequence[_Job]) -> list[Localization | Exception]:
-    """One outcome per photo, an error in the place of those that could not be answered."""
-    outcomes: dict[int, Localization | Exception] = {}
+def _answer(batch: Sequence[_Job], costs_s: dict[tuple[str, ...], float], give: _Giver) -> None:
+    """Encodes photos together and gives each its outcome, an error to those that could not be answered.
+
+    Args:
+        batch: photos of one shape for one encoder.
+        costs_s: methods -> seconds that a photo of theirs took last time; those that are quick are answered first.
+        give: takes photos and their outcomes, as soon as they are there.
+    """
     started = time.perf_counter()
-    encoded = _encoded(batch)
+    encoded = list(zip(batch, _encoded(batch), strict=True))
     encode_ms = 1e3 * (time.perf_counter() - started) / len(batch)
-    groups: dict[tuple[int, float | None], list[tuple[int, np.ndarray]]] = {}
-    for row, (job, vector) in enumerate(zip(batch, encoded, strict=True)):
+    groups: dict[tuple[int, float | None], list[tuple[_Job, np.ndarray]]] = {}
+    for job, vector in encoded:
         if isinstance(vector, Exception):
-            outcomes[row] = vector
+            give([job], [vector])
         else:
-            groups.setdefault((id(job.asked.localizer), job.asked.focal_px), []).append((row, vector))
-    for members in groups.values():
-        rows, vectors = [row for row, _ in members], np.stack([vector for _, vector in members])
-        outcomes.update(zip(rows, _estimated_apart([batch[row] for row in rows], vectors, encode_ms), strict=True))
-    return [outcomes[row] for row in range(len(batch))]
+            groups.setdefault((id(job.asked.localizer), job.asked.focal_px), []).append((job, vector))
+    by_methods = [(_methods(members[0][0].asked.localizer), members) for members in groups.values()]
+    for methods, members in sorted(by_methods, key=lambda group: costs_s.get(group[0], 0.0)):
+        started = time.perf_counter()
+        jobs = [job for job, _ in members]
+        give(jobs, _estimated_apart(jobs, np.stack([vector for _, vector in members]), encode_ms))
+        costs_s[methods] = (time.perf_counter() - started) / len(jobs)
+
+
+def _methods(localizer: Localizer) -> tuple[str, ...]:
+    return tuple(sorted({served.method for served in localizer.scenes}))
 
 
 def _encoded(batch: Sequence[_Job]) -> list[np.ndarray | Exception]:

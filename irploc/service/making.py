@@ -18,7 +18,6 @@ from irploc.service.scene_data import photo_files
 
 _KEPT_THUMBNAILS = 300
 _AT_ONCE = 2  # of one scene: the rest of the processor is for those who localize
-_MAX_AGE_S = 300
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Made:
 
     def answer(self, request: Request) -> Response:
         """The body, or 304 to a client that has it."""
-        headers = {"ETag": self.etag, "Cache-Control": f"private, max-age={_MAX_AGE_S}"}
+        headers = {"ETag": self.etag, "Cache-Control": "private, no-cache"}  # kept, and asked after: scenes are read again
         if _has(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)

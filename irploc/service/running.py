@@ -22,7 +22,7 @@ from irploc.service.heads import ShortHeads
 from irploc.service.heaps import settle, share_heaps
 from irploc.service.hosting import Hosting, HostingOptions
 from irploc.service.options import ServiceOptions
-from irploc.service.state import Service
+from irploc.service.state import Service, still_loading
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 2048
@@ -76,6 +76,16 @@ def run(
             server.run(sockets=[listener])
     if failures:
         raise failures[0]
+    if still_loading():
+        _end_now()
+
+
+def _end_now() -> None:
+    """Without waiting for threads; what is written down is kept."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class _Server(uvicorn.Server):
@@ -85,6 +95,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._reloading: asyncio.Task[None] | None = None
+        self._asked_to_reload = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Once the loop runs."""
@@ -93,25 +104,28 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self) -> None:
-        service: Service = self._app.state.service
-        if service.is_loading:
-            logger.warning("not reloaded: the scenes are being read already")
-        else:
+        self._asked_to_reload = True
+        if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.create_task(self._reload())
 
     async def _reload(self) -> None:
+        """As often as it was asked for: what came into the workspace during one reading is in the next."""
         service: Service = self._app.state.service
-        try:
-            failed = await service.reload_all()
-        except IrplocError as error:
-            logger.error("nothing was reloaded: %s", error)
-            return
-        except Exception:
-            logger.exception("nothing was reloaded")
-            return
-        for name, reason in failed.items():
-            logger.error("%s was not reloaded: %s", name, reason)
-        logger.info("reloaded: %s", ", ".join(service.ready.scenes))
+        while self._asked_to_reload:
+            await service.loaded()
+            self._asked_to_reload = False
+            if service.hosting is None:  # the first reading failed, which ends the process
+                return
+            try:
+                loaded = await service.reload_all()
+            except IrplocError as error:
+                logger.error("nothing was reloaded: %s", error)
+            except Exception:
+                logger.exception("nothing was reloaded")
+            else:
+                for name, reason in loaded.failed.items():
+                    logger.error("%s was not reloaded: %s", name, reason)
+                logger.info("reloaded: %s", ", ".join(loaded.read) or "none")
 
 
 def _config(app: FastAPI, grace_s: float) -> uvicorn.Config:

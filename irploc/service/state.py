@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +15,16 @@ from starlette.requests import Request
 
 from irploc.errors import IrplocError
 from irploc.service.batching import Batcher
-from irploc.service.hosting import Hosting, HostingOptions, load_hosting, reload_scene, warm
+from irploc.service.hosting import Hosting, HostingOptions
 from irploc.service.keeping import Keeper
+from irploc.service.loading import Loaded, bound, changes, load_hosting, reload_scene, warm
 from irploc.service.metrics import Metrics
 from irploc.service.options import ServiceOptions
 from irploc.service.problems import Problem
 from irploc.service.uploads import Received
 
+logger = logging.getLogger(__name__)
+_LOADING = "loading"
 _Result = TypeVar("_Result")
 
 
@@ -64,7 +68,13 @@ class Service:
     async def load(self) -> None:
         """Loads the scenes beside the event loop; raises as ``load_hosting``."""
         async with self._loading:
+            self.hosting_options = await beside_the_loop(bound, self.hosting_options)
             await self._take((await beside_the_loop(load_hosting, self.hosting_options)).hosting)
+
+    async def loaded(self) -> None:
+        """Once no scenes are being read."""
+        async with self._loading:
+            pass
 
     async def reload(self, name: str) -> None:
         """Reads a scene again while the old one answers; requests in flight end with the old one.
@@ -73,44 +83,54 @@ class Service:
             NotFound, BadInput, Mismatch: when it cannot be loaded; the old one stays.
         """
         async with self._loading:
-            with self._counted():
+            with self._failures_counted():
                 fresh = await beside_the_loop(reload_scene, self.hosting_options, self.ready, name)
                 await self._take(self.ready.replaced(fresh))
+            self.metrics.reloads.labels("ok").inc()
 
-    async def reload_all(self) -> dict[str, str]:
+    async def reload_all(self) -> Loaded:
         """Reads every scene again, with those that came into the workspace; what cannot be read stays as it was.
 
-        Returns:
-            By name why a scene stayed.
-
         Raises:
-            NotFound, BadInput: when nothing can be read, or a floor map is of no scene.
+            NotFound, BadInput: when nothing can be read.
         """
         async with self._loading:
-            with self._counted():
+            with self._failures_counted():
                 loaded = await beside_the_loop(load_hosting, self.hosting_options, self.ready)
                 await self._take(loaded.hosting)
-        for _ in loaded.failed:
-            self.metrics.reloads.labels("failed").inc()
-        return loaded.failed
+            self.metrics.reloads.labels("ok").inc(len(loaded.read))
+            self.metrics.reloads.labels("failed").inc(len(loaded.failed))
+        return loaded
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _failures_counted(self) -> Iterator[None]:
         try:
             yield
         except IrplocError:
             self.metrics.reloads.labels("failed").inc()
             raise
-        self.metrics.reloads.labels("ok").inc()
 
     async def _take(self, hosting: Hosting) -> None:
         """Lets scenes answer, those that are new once every method of theirs was asked."""
-        known = [] if self.hosting is None else list(self.hosting)
+        before = {} if self.hosting is None else self.hosting.scenes
         for hosted in hosting:
-            if not any(hosted is other for other in known):
+            if before.get(hosted.name) is not hosted:
                 await self.batcher.run(partial(warm, hosted))
+        if self.hosting is not None:
+            _tell_changes(self.hosting, hosting)
         self.hosting = hosting
         self.metrics.loaded({hosted.name: len(hosted.place.index.frames) for hosted in hosting})
+
+
+def _tell_changes(before: Hosting, now: Hosting) -> None:
+    for hosted in now:
+        if told := changes(before.scenes.get(hosted.name), hosted):
+            logger.warning("%s: %s", hosted.name, "; ".join(told))
+    for name in before.scenes:
+        if name not in now.scenes:
+            logger.warning("%s: gone, it is not answered for any more", name)
+    if before.comparable and not now.comparable:
+        logger.warning("requests must name their scene now: %s were embedded in different ways", ", ".join(now.scenes))
 
 
 async def beside_the_loop(work: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -134,8 +154,13 @@ async def beside_the_loop(work: Callable[..., _Result], *arguments: Any) -> _Res
         else:
             finish(found.set_result, result)
 
-    threading.Thread(target=run, daemon=True, name="loading").start()
+    threading.Thread(target=run, daemon=True, name=_LOADING).start()
     return await found
+
+
+def still_loading() -> bool:
+    """Whether a thread still reads scenes; Python's end would stop it within C++ code, which ends the process by SIGABRT."""
+    return any(thread.name == _LOADING for thread in threading.enumerate())
 
 
 def service_of(request: Request) -> Service:

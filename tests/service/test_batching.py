@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import time
 import weakref
 from collections.abc import AsyncIterator
@@ -22,7 +23,8 @@ from irploc.geometry.cameras import Camera
 from irploc.localizer import Localizer
 from irploc.localizer.localization import Localization
 from irploc.service.batching import Asked, Batcher
-from irploc.service.hosting import Hosting, load_hosting
+from irploc.service.hosting import Hosting
+from irploc.service.loading import load_hosting
 from irploc.service.options import Limits
 from irploc.service.problems import Problem
 
@@ -240,6 +242,38 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(hosting: Hosting) -> No
     answers = within(10, ask())
     assert len(poses(answers)) == 4
     assert encoder.encoded == [2, 2]
+
+
+def test_who_asked_a_quick_method_does_not_wait_for_a_slow_one(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Recording(pause_s=0.05)
+    quick, slow = localizer_of(hosting, encoder, "nearest"), localizer_of(hosting, encoder, "ewb:k=2")
+    estimate = slow.estimate
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.5)
+        return estimate(*arguments)
+
+    monkeypatch.setattr(slow, "estimate", slowly)
+
+    async def ask() -> tuple[list[str], str]:
+        order: list[str] = []
+
+        async def one(name: str, by: Localizer) -> None:
+            await batcher.answer([Asked(sent(name), by)])
+            order.append(name)
+
+        async with running(Limits(batch_wait_ms=500)) as batcher:
+            await one("first", slow)  # how long a method takes is known once it was asked
+            first = asyncio.create_task(one("slow", slow))
+            await asyncio.sleep(0.001)
+            await asyncio.gather(first, one("quick", quick))
+            return order, batcher._metrics.text().decode()
+
+    order, text = within(10, ask())
+    assert order == ["first", "before", "quick", "slow"]
+    assert encoder.encoded == [1, 1, 2], "they were encoded together all the same"
+    waited = re.search(r'stage_seconds_sum\{stage="wait"\} (\S+)', text)
+    assert waited is not None and float(waited[1]) < 0.4
 
 
 def test_a_mistake_of_ours_reaches_its_request_only(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:

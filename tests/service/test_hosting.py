@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import shutil
 import weakref
@@ -18,7 +19,8 @@ from irploc.floormap import FloorMap
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
-from irploc.service.hosting import HostingOptions, load_hosting, reload_scene, warm
+from irploc.service.hosting import HostingOptions
+from irploc.service.loading import bound, changes, load_hosting, reload_scene, warm
 from irploc.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
@@ -40,6 +42,14 @@ def floor_file(folder: Path, name: str = "plan", metres: float = 40.0) -> Path:
     side = int(2 * metres)
     FloorMap(np.ones((side, side), dtype=bool), 1.0, (-metres, -metres), up="y").save(folder / f"{name}.toml")
     return folder / f"{name}.toml"
+
+
+def broken_model(home: Workspace, name: str) -> Path:
+    """A method that is there, and cannot be loaded."""
+    path = home.model(name, "posenet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no model")
+    return path
 
 
 def train_photo_removed(home: Workspace, name: str) -> None:
@@ -130,9 +140,7 @@ def test_floor_maps_of_no_scene_or_of_one_name_are_refused(
 
 
 def test_a_model_that_cannot_be_read_is_skipped_unless_it_was_named(home: Workspace) -> None:
-    broken = home.model("hall", "posenet")
-    broken.parent.mkdir(parents=True)
-    broken.write_bytes(b"no model")
+    broken = broken_model(home, "hall")
     hall = load_hosting(HostingOptions(home, scenes=("hall",))).hosting.scene("hall")
     assert "posenet" not in hall.served
     assert "posenet" in hall.skipped and str(broken) in hall.skipped["posenet"]
@@ -146,6 +154,7 @@ def test_scenes_embedded_in_different_ways_must_be_named(home: Workspace) -> Non
     options = EmbedOptions(augmentations=0, max_side=16)
     embed_scene(scene, home.root / "scenes" / "attic", home.embeddings("attic"), TinyEncoder(), options)
     hosting = load_hosting(hosting_options(home)).hosting
+    assert not hosting.comparable
     with pytest.raises(BadInput, match="embedded in different ways: choose one of attic, hall"):
         hosting.localizer(None, None, None)
     assert hosting.localizer("attic", None, None).max_side == 16
@@ -175,6 +184,68 @@ def test_a_scene_that_cannot_be_read_any_more_stays_and_new_ones_come(home: Work
     assert len(loaded.hosting.scenes) >= 2
     with pytest.raises(IrplocError):
         load_hosting(options)
+
+
+def test_a_scene_stays_when_a_method_that_it_had_cannot_be_loaded_any_more(home: Workspace) -> None:
+    options = HostingOptions(home)
+    before = load_hosting(options).hosting
+    with_posenet = dataclasses.replace(
+        before.scene("hall"), served={**before.scene("hall").served, "posenet": before.scene("hall").served["nearest"]}
+    )
+    broken = broken_model(home, "hall")
+    loaded = load_hosting(options, before.replaced(with_posenet))
+    assert loaded.hosting.scene("hall") is with_posenet
+    assert str(broken) in loaded.failed["hall"] and loaded.read == ("attic",)
+    with pytest.raises(BadInput, match=r"^posenet: "):
+        reload_scene(options, before.replaced(with_posenet), "hall")
+    assert reload_scene(options, before, "hall").skipped, "one that never answered keeps nobody from reading again"
+
+
+def test_what_changed_is_told(home: Workspace) -> None:
+    hall = load_hosting(HostingOptions(home)).hosting.scene("hall")
+    fewer = dataclasses.replace(
+        hall, served={name: hall.served[name] for name in ("nearest", "ewb:k=6")}, default_method="nearest"
+    )
+    assert changes(hall, hall) == []
+    assert changes(None, hall) == ["new"]
+    assert changes(hall, fewer) == [
+        "no longer answers by robust, csi:k=6, bdi:k=6, which is not there any more",
+        "the default is nearest, was robust",
+    ]
+    assert changes(fewer, hall) == ["answers by robust, csi:k=6, bdi:k=6 too", "the default is robust, was nearest"]
+
+
+def test_a_floor_map_stays_with_its_scene_when_others_come_and_when_it_goes(home: Workspace, tmp_path: Path) -> None:
+    home.embeddings("attic").rename(tmp_path / "attic.h5")
+    options = bound(hosting_options(home, floor_maps=(("", floor_file(tmp_path)),)))
+    before = load_hosting(options).hosting
+    assert list(before.scenes) == ["hall"]
+    (tmp_path / "attic.h5").rename(home.embeddings("attic"))
+    both = load_hosting(options, before).hosting
+    assert {name: list(hosted.floor_maps) for name, hosted in both.scenes.items()} == {"attic": [], "hall": ["plan"]}
+    assert list(reload_scene(options, both, "hall").floor_maps) == ["plan"]
+    assert not reload_scene(options, both, "attic").floor_maps
+    home.embeddings("hall").unlink()
+    assert list(load_hosting(options, both).hosting.scenes) == ["attic"]
+
+
+def test_of_scenes_that_are_not_named_those_answer_that_have_what_is_named(home: Workspace, tmp_path: Path) -> None:
+    hosting = load_hosting(hosting_options(home, floor_maps=(("hall", floor_file(tmp_path)),))).hosting
+    attic = hosting.scene("attic")
+    hosting = hosting.replaced(dataclasses.replace(attic, served={"nearest": attic.served["nearest"]}))
+    asked = {
+        named: [served.place.name for served in hosting.localizer(None, *named).scenes]
+        for named in ((None, None), ("nearest", None), ("ewb:k=2", None), (None, "plan"), (None, "none"))
+    }
+    assert asked == {
+        (None, None): ["attic", "hall"],
+        ("nearest", None): ["attic", "hall"],
+        ("ewb:k=2", None): ["hall"],
+        (None, "plan"): ["hall"],
+        (None, "none"): ["attic", "hall"],
+    }
+    with pytest.raises(NotFound, match="no method 'bdi' in scene attic"):
+        hosting.localizer(None, "bdi", None)
 
 
 def test_what_was_replaced_is_freed(home: Workspace) -> None:

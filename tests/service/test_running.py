@@ -146,13 +146,38 @@ def test_it_answers_probes_while_it_loads_reloads_on_sighup_and_ends_in_order(ma
 
 
 @needs_proc
-def test_ctrl_c_while_it_loads_ends_it_soon(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_loads_ends_it_soon(made: Path, tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "log"
     with started(made, log, load_s=30.0) as process:
         port_of(process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(8) == 0
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in log.read_text() and "terminate" not in log.read_text()
+
+
+@needs_proc
+def test_what_comes_while_scenes_are_read_again_is_read_afterwards(made: Path, tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    shutil.copytree(made, home)
+    with started(home, log) as process:
+        address = f"http://127.0.0.1:{port_of(process)}"
+        until(lambda: get(f"{address}/readyz")[0] == 200)
+        for _ in range(3):  # all of them at once, or during the first
+            process.send_signal(signal.SIGHUP)
+        shutil.copytree(home / "scenes" / "tiny", home / "scenes" / "other")
+        shutil.copy(home / "embeddings" / "tiny.h5", home / "embeddings" / "other.h5")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "other" in get(f"{address}/readyz")[1].decode())
+        (home / "embeddings" / "tiny.h5").write_bytes(b"no embeddings")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: log.read_text().endswith("INFO reloaded: other\n"))
+        metrics = get(f"{address}/metrics")[1].decode()
+    written = log.read_text()
+    assert "not reloaded: the scenes" not in written
+    assert "WARNING other: new" in written
+    assert re.search(r"ERROR tiny was not reloaded: .*tiny\.h5", written)
+    assert 'irploc_reloads_total{result="failed"} 1.0' in metrics
 
 
 def test_what_cannot_be_loaded_ends_it_with_one_line(made: Path, tmp_path: Path) -> None:

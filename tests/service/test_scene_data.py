@@ -23,7 +23,8 @@ from irploc.pointcloud import PointCloud
 from irploc.retrieval.embed import embed_scene
 from irploc.retrieval.plan import EmbedOptions
 from irploc.scene import Scene
-from irploc.service.hosting import HostedScene, HostingOptions, load_hosting
+from irploc.service.hosting import HostedScene, HostingOptions
+from irploc.service.loading import load_hosting
 from irploc.service.making import Made, Maker, shown_of
 from irploc.service.scene_data import colored, describe, describe_points, near_points, photo_files, rounded
 from irploc.structure.mapfile import save_map
