@@ -1,4 +1,5 @@
-"""Connections on which the head of a request must come in time and be short, so that idle clients cannot pile up."""
+"""Connections that end when a client does not do its part: heads of requests must come in time and be short, trailers and
+the frames of chunks too, and answers must be taken. What lies in between, the body, is limited by the application."""
 
 from __future__ import annotations
 
@@ -7,14 +8,17 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _LONGEST_S, _MOST_BYTES = 20.0, 1 << 16
+_LEAST_TAKEN = 1 << 14  # bytes of an answer in that time
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class ShortHeads(HttpToolsProtocol):
-    """uvicorn's protocol, which takes heads of any length for ever; what comes after them is limited by the application."""
+    """uvicorn's protocol, which takes heads and trailers of any length for ever, and waits for ever for slow readers."""
 
     _deadline: asyncio.TimerHandle | None = None  # while a head is awaited
-    _head_bytes = 0
+    _reader: asyncio.TimerHandle | None = None  # while a client takes less than there is
+    _in_head = _in_message = _began = False
+    _body_bytes = _other_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is awaited from now on."""
@@ -24,32 +28,70 @@ class ShortHeads(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._head_ends()
+        self._reader_done()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Of the next request."""
         super().on_message_begin()
+        self._in_head = self._in_message = self._began = True
+        self._body_bytes = self._other_bytes = 0
         if self._deadline is None:
             self._await_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of a head; trailers are let go of."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is there."""
+        self._in_head = False
         self._head_ends()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """A part of it."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        self._in_message = False
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
-        """Counts what belongs to a head alone."""
+        """Counts what is no body: there may be some of it, and as much again as there is of the body."""
+        self._began, body_before = False, self._body_bytes
         super().data_received(data)
-        if self._deadline is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > _MOST_BYTES:
+        if not self._began:  # else most of it may be of requests before
+            self._other_bytes += len(data) - (self._body_bytes - body_before)
+        if self._other_bytes > _MOST_BYTES + self._body_bytes:
             if not self._answers():
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
+        elif not self._in_message and self._deadline is None and not self._answers():
+            self._await_head()  # of empty lines after a request the parser says nothing
+
+    def pause_writing(self) -> None:
+        """There is more to take than the client took."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """It took most of it."""
+        super().resume_writing()
+        self._reader_done()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes an idle connection, also to a client that has not taken the last answer."""
+        super().timeout_keep_alive_handler()
+        self._watch_reader()
 
     def _await_head(self) -> None:
-        self._head_bytes = 0
+        self._other_bytes = 0
         self._deadline = self.loop.call_later(_LONGEST_S, self._give_up)
 
     def _head_ends(self) -> None:
@@ -62,6 +104,24 @@ class ShortHeads(HttpToolsProtocol):
             self._deadline = self.loop.call_later(_LONGEST_S, self._give_up)
         elif not self.transport.is_closing():
             self.transport.close()
+            self._watch_reader()
 
     def _answers(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _watch_reader(self) -> None:
+        self._reader_done()
+        left = self.transport.get_write_buffer_size()
+        if left:
+            self._reader = self.loop.call_later(_LONGEST_S, self._check_reader, left)
+
+    def _check_reader(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() > before - _LEAST_TAKEN:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _reader_done(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None

@@ -15,11 +15,15 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await asyncio.sleep(0.5 if scope["path"] == "/slow" else 0)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    while scope["method"] == "POST" and (await receive()).get("more_body"):
+        pass
+    body = b"ok" * (20_000_000 if scope["path"] == "/large" else 1)
+    length = str(len(body)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    await send({"type": "http.response.body", "body": body})
 
 
-async def _asked(*pieces: bytes, pause_s: float = 0.0) -> bytes:
+async def _asked(*pieces: bytes, pause_s: float = 0.0, reads_after_s: float = 0.0) -> bytes:
     """What a service says until it closes the connection, or for two seconds."""
     config = uvicorn.Config(answer, http=heads.ShortHeads, log_config=None, lifespan="off", port=0)
     server = uvicorn.Server(config)
@@ -27,27 +31,28 @@ async def _asked(*pieces: bytes, pause_s: float = 0.0) -> bytes:
     while not server.started:
         await asyncio.sleep(0.01)
     reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname()[:2])
-    said = b""
+    said = bytearray()
     try:
         for piece in pieces:
             writer.write(piece)
             await asyncio.sleep(pause_s)
+        await asyncio.sleep(reads_after_s)
         async with asyncio.timeout(2):
-            while chunk := await reader.read(4096):
+            while chunk := await reader.read(1 << 16):
                 said += chunk
-        return said + b"<closed>"
+        return bytes(said) + b"<closed>"
     except TimeoutError:
-        return said
+        return bytes(said)
     except ConnectionError:
-        return said + b"<closed>"
+        return bytes(said) + b"<closed>"
     finally:
         writer.close()
         server.should_exit = True
         await serving
 
 
-def asked(*pieces: bytes, pause_s: float = 0.0) -> bytes:
-    return asyncio.run(_asked(*pieces, pause_s=pause_s))
+def asked(*pieces: bytes, **others: float) -> bytes:
+    return asyncio.run(_asked(*pieces, **others))
 
 
 @pytest.mark.parametrize("pieces", [(), (GET,), (GET + b"\r\n", b"GET / HT")])
@@ -65,3 +70,30 @@ def test_a_head_without_end_is_refused() -> None:
 def test_a_slow_answer_and_a_half_of_the_next_head_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "_LONGEST_S", 0.2)
     assert b"200 OK" in asked(GET.replace(b"/ ", b"/slow ") + b"\r\n" + GET)
+
+
+def test_trailers_without_end_are_refused_and_short_ones_let_go_of() -> None:
+    chunked = GET.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
+    assert asked(chunked, *[b"X: " + b"a" * 30_000 + b"\r\n"] * 3, pause_s=0.05) == b"<closed>"
+    assert asked(chunked, *[b"a" * 30_000] * 3, pause_s=0.05) == b"<closed>"
+    assert b"200 OK" in asked(chunked, b"X: a\r\n\r\n")
+
+
+def test_a_body_in_small_chunks_is_taken() -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (100, b"a" * 100) for _ in range(20_000))  # 140 kB of frames
+    whole = GET.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    assert b"200 OK" in asked(*[whole[start : start + 50_000] for start in range(0, len(whole), 50_000)])
+
+
+def test_empty_lines_after_an_answer_do_not_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_LONGEST_S", 0.3)
+    said = asked(GET + b"\r\n", b"\r\n", pause_s=0.1)
+    assert b"200 OK" in said and said.endswith(b"<closed>")
+
+
+def test_a_client_that_does_not_take_its_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_LONGEST_S", 0.3)
+    large = GET.replace(b"/ ", b"/large ") + b"\r\n"
+    cut = asked(large, reads_after_s=1.0)
+    assert cut.endswith(b"<closed>") and len(cut) < 40_000_000
+    assert len(asked(large)) > 40_000_000, "one that takes it gets it whole"
