@@ -12,9 +12,13 @@ from irploc.errors import BadInput
 
 _SEGMENTS, _SCANS, _FILL, _CHUNKS, _OTHER_CHUNKS = 2_000, 100, 1_000, 200_000, 2_000
 _EXIF_BYTES = 1 << 16  # JPEG's one segment
+_SCANNED_PIXELS = 1_000_000_000  # in all scans of a JPEG: progressive ones have about ten
+_COMPRESSED = (b"iCCP", b"zTXt", b"iTXt")  # inflated by Pillow, up to a megabyte each, whenever the file is opened
+_COMPRESSED_CHUNKS = 20
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 _SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF: they begin with precision, height and width
 _PNG, _IMAGE_DATA = b"\x89PNG\r\n\x1a\n", (b"IDAT", b"fdAT", b"fcTL", b"ANMF")
 
 
@@ -36,7 +40,7 @@ def check_container(name: str, content: bytes) -> None:
 
 
 def _check_jpeg(content: bytes) -> None:
-    position, segments, scans, exif = 2, 0, 0, 0
+    position, segments, scans, exif, pixels = 2, 0, 0, 0, 0
     while position + 4 <= len(content):
         found = _MARKER.search(content, position)
         if found is None:
@@ -53,20 +57,25 @@ def _check_jpeg(content: bytes) -> None:
         length = int.from_bytes(content[position : position + 2], "big")
         if marker == _APP1 and content[position + 2 : position + 6] == b"Exif":
             exif += length
-        if segments > _SEGMENTS or scans > _SCANS or exif > _EXIF_BYTES:
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(content[position + at : position + at + 2], "big") for at in (3, 5))
+            pixels = max(pixels, height * width)
+        if segments > _SEGMENTS or exif > _EXIF_BYTES or scans > _SCANS or scans * pixels > _SCANNED_PIXELS:
             raise Overloaded("too many segments, scans or EXIF data")
         position += max(length, 2)
 
 
 def _check_chunks(content: bytes, position: int, is_png: bool, exif: bytes) -> None:
     """Of PNG (length, kind, data, checksum) or RIFF (kind, length, data up to an even place)."""
-    chunks = others = 0
+    chunks = others = compressed = 0
     while position + 8 <= len(content):
         first, second = content[position : position + 4], content[position + 4 : position + 8]
         kind = second if is_png else first
         length = int.from_bytes(first, "big") if is_png else int.from_bytes(second, "little")
         chunks += 1
         others += kind not in _IMAGE_DATA
-        if chunks > _CHUNKS or others > _OTHER_CHUNKS or (kind == exif and length > _EXIF_BYTES):
+        compressed += kind in _COMPRESSED
+        too_many = chunks > _CHUNKS or others > _OTHER_CHUNKS or compressed > _COMPRESSED_CHUNKS
+        if too_many or (kind == exif and length > _EXIF_BYTES):
             raise Overloaded("too many chunks or EXIF data")
         position += 8 + length + (4 if is_png else length % 2)

@@ -22,7 +22,8 @@ from irploc.errors import IrplocError
 from irploc.geometry.cameras import Camera
 from irploc.localizer import Localizer
 from irploc.localizer.localization import Localization
-from irploc.service.batching import Asked, Batcher
+from irploc.service.answering import Asked
+from irploc.service.batching import Batcher
 from irploc.service.hosting import Hosting
 from irploc.service.loading import load_hosting
 from irploc.service.options import Limits
@@ -105,15 +106,15 @@ def test_a_lone_photo_waits_for_nobody(hosting: Hosting) -> None:
 
 
 def test_an_idle_encoder_waits_for_photos_that_are_being_decoded(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
-    from irploc.service import batching
+    from irploc.service import answering
 
-    decode = batching.decode_photo
+    decode = answering.decode_photo
 
     def slowly(photo: Any, name: str, max_side: int | None) -> Any:
         time.sleep(0.2 if name == "slow" else 0)
         return decode(photo, name, max_side)
 
-    monkeypatch.setattr(batching, "decode_photo", slowly)
+    monkeypatch.setattr(answering, "decode_photo", slowly)
 
     async def ask(wait_ms: float) -> list[int]:
         encoder = Recording()
@@ -192,6 +193,45 @@ def test_a_photo_that_is_none_fails_alone(hosting: Hosting) -> None:
     assert isinstance(tiny, IrplocError) and str(tiny) == "tiny is 4x4, at least 8 pixels a side are needed"
 
 
+def test_a_photo_that_gets_too_narrow_is_told_both_sizes(hosting: Hosting) -> None:
+    localizer = localizer_of(hosting, Recording())
+    localizer.max_side = 32
+
+    async def ask() -> list[Localization | IrplocError]:
+        async with running() as batcher:
+            return await batcher.answer([Asked(sent("strip", photo_bytes(size=(320, 40))), localizer)])
+
+    (answer,) = within(10, ask())
+    wanted = "strip is 320x40 and 32x4 once it is reduced as the mapping photos were, at least 8 pixels a side are needed"
+    assert str(answer) == wanted
+
+
+def test_small_photos_pass_large_ones(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from irploc.service import answering
+
+    monkeypatch.setattr(answering, "_LARGE_PIXELS", 32 * 24)
+    decode = answering.decode_photo
+
+    def slowly(photo: Any, name: str, max_side: int | None) -> Any:
+        time.sleep(0.1 if name == "large" else 0)
+        return decode(photo, name, max_side)
+
+    monkeypatch.setattr(answering, "decode_photo", slowly)
+    localizer = localizer_of(hosting, Recording())
+
+    async def ask() -> tuple[float, int]:
+        async with running() as batcher:
+            photos = [Asked(sent("large", photo_bytes(size=(64, 48))), localizer) for _ in range(12)]
+            large = asyncio.create_task(batcher.answer(photos))
+            await asyncio.sleep(0.02)
+            started = time.perf_counter()
+            await batcher.answer([Asked(sent("small"), localizer)])
+            return time.perf_counter() - started, len(poses(await large))
+
+    taken, answered = within(10, ask())
+    assert taken < 0.3 and answered == 12
+
+
 def test_what_was_refused_holds_neither_the_photo_nor_the_scene(hosting: Hosting) -> None:
     half = photo_bytes(size=(320, 240), kind="JPEG")[:2000]
     contents = {"text.jpg": b"text", "empty.jpg": b"", "half.jpg": half, "tiny": photo_bytes(size=(4, 4))}
@@ -264,9 +304,9 @@ def test_who_asked_a_quick_method_does_not_wait_for_a_slow_one(hosting: Hosting,
 
         async with running(Limits(batch_wait_ms=500)) as batcher:
             await one("first", slow)  # how long a method takes is known once it was asked
-            first = asyncio.create_task(one("slow", slow))
-            await asyncio.sleep(0.001)
-            await asyncio.gather(first, one("quick", quick))
+            before = asyncio.create_task(one("before", quick))
+            await asyncio.sleep(0.02)  # while it is encoded, others come
+            await asyncio.gather(before, one("slow", slow), one("quick", quick))
             return order, batcher._metrics.text().decode()
 
     order, text = within(10, ask())
@@ -274,6 +314,42 @@ def test_who_asked_a_quick_method_does_not_wait_for_a_slow_one(hosting: Hosting,
     assert encoder.encoded == [1, 1, 2], "they were encoded together all the same"
     waited = re.search(r'stage_seconds_sum\{stage="wait"\} (\S+)', text)
     assert waited is not None and float(waited[1]) < 0.4
+
+
+def test_a_slow_method_has_turns_between_which_others_are_answered_and_those_who_left_are_not_asked_for(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irploc.service import answering
+
+    monkeypatch.setattr(answering, "_TURN_S", 0.05)
+    encoder = Recording()
+    quick, slow = localizer_of(hosting, encoder, "nearest"), localizer_of(hosting, encoder, "ewb:k=2")
+    estimate, estimated = slow.estimate, 0
+
+    def slowly(*arguments: Any) -> Any:
+        nonlocal estimated
+        estimated += len(arguments[0])
+        time.sleep(0.1 * len(arguments[0]))
+        return estimate(*arguments)
+
+    monkeypatch.setattr(slow, "estimate", slowly)
+
+    async def ask() -> tuple[float, int]:
+        async with running(Limits(batch_wait_ms=500)) as batcher:
+            first = asyncio.create_task(batcher.answer([Asked(sent(str(number)), slow) for number in range(8)]))
+            leaving = asyncio.create_task(batcher.answer([Asked(sent("leaves"), slow) for _ in range(4)]))
+            await asyncio.sleep(0.15)
+            leaving.cancel()
+            started = time.perf_counter()
+            await batcher.answer([Asked(sent("quick"), quick)])
+            taken = time.perf_counter() - started
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            return taken, len(poses(await first))
+
+    taken, answered = within(10, ask())
+    assert taken < 0.35, "instead of more than half a second"
+    assert (answered, estimated) == (8, 8)
 
 
 def test_a_mistake_of_ours_reaches_its_request_only(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,15 +417,15 @@ def test_who_gives_up_leaves_the_queue_and_is_not_encoded(hosting: Hosting) -> N
 def test_who_leaves_while_the_encoder_waits_for_another_photo_does_not_stop_it(
     hosting: Hosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irploc.service import batching
+    from irploc.service import answering
 
-    decode = batching.decode_photo
+    decode = answering.decode_photo
 
     def slowly(photo: Any, name: str, max_side: int | None) -> Any:
         time.sleep(0.3 if name == "slow" else 0)
         return decode(photo, name, max_side)
 
-    monkeypatch.setattr(batching, "decode_photo", slowly)
+    monkeypatch.setattr(answering, "decode_photo", slowly)
     localizer = localizer_of(hosting, Recording())
 
     async def ask() -> list[Localization | IrplocError]:

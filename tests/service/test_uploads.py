@@ -220,14 +220,18 @@ def test_files_that_are_mostly_headers_are_refused_before_they_are_decoded(clien
     png, webp = encoded(picture()), encoded(picture(), "WEBP")
     exif = _exif(5_000)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
-    scan = encoded(picture(), "JPEG", progressive=True)
-    scan = scan[scan.rindex(b"\xff\xda") : -2]
+    progressive = encoded(picture(), "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    size = progressive.index(b"\xff\xc2") + 5
+    large = progressive[:size] + struct.pack(">HH", 7_000, 7_000) + progressive[size + 4 :]
     bombs = [
         PHOTO[:2] + b"\xff\xfe\0\2" * 3_000 + PHOTO[2:],
         PHOTO[:2] + b"\xff" * 5_000 + PHOTO[2:],
         PHOTO[:2] + segment * 2 + PHOTO[2:],
         PHOTO[:-2] + scan * 150,
+        large[:-2] + scan * 40,
         png[:33] + _chunk(b"tEXt", b"k\0v") * 3_000 + png[33:],
+        png[:33] + _chunk(b"iCCP", b"k\0\0" + zlib.compress(b"\0" * 100_000)) * 30 + png[33:],
         png[:33] + _chunk(b"eXIf", b"II*\0" + b"\0" * 70_000) + png[33:],
         webp + b"EXIF" + struct.pack("<I", 70_000) + b"\0" * 70_000,
     ]
@@ -235,7 +239,7 @@ def test_files_that_are_mostly_headers_are_refused_before_they_are_decoded(clien
         with pytest.raises(Overloaded):
             check_container("bomb", bomb)
         assert refusal(client.post("/v1/localize", files=photo_files(bomb)))[:2] == (422, "unusable_image")
-    for usual in (PHOTO, png, webp, encoded(picture(), "JPEG", progressive=True), b"", b"\xff\xd8", b"words"):
+    for usual in (PHOTO, png, webp, progressive, large, b"", b"\xff\xd8", b"words"):
         check_container("usual", usual)
 
 

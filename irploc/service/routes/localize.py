@@ -16,7 +16,7 @@ from irploc.errors import IrplocError
 from irploc.images import EncodedPhoto
 from irploc.localizer.localization import Localization
 from irploc.service import schemas
-from irploc.service.batching import Asked
+from irploc.service.answering import Asked
 from irploc.service.description import NDJSON, localize_body, localize_responses
 from irploc.service.keeping import Keeper
 from irploc.service.problems import Problem, of_photo, of_request
