@@ -110,8 +110,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         problem = Problem(404, "not_found", f"there is nothing at {shown(request.url.path)}")
     elif error.status_code == 405:
-        allowed = sorted({*headers.get("Allow", "").split(", "), "OPTIONS"} - {""})
-        headers["Allow"] = ", ".join(allowed)
+        allowed = {*headers.get("Allow", "").split(", "), "OPTIONS"} - {""}
+        headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
         problem = Problem(405, "method_not_allowed", f"expected one of {headers['Allow']}", headers)

@@ -122,7 +122,8 @@ class Hosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Probes may come by any name."""
         if self.allowed and scope["type"] == "http" and scope["path"] not in PROBES:
-            host = Headers(scope=scope).get("host", "")
+            hosts = Headers(scope=scope).getlist("host")
+            host = hosts[0] if len(hosts) == 1 else ""  # of two, a proxy may have looked at the other one
             if not ({_without_port(host), host.lower()} & self.allowed):
                 detail = "this service is not called by that host name; its operator can add one with --allow-host"
                 await answer_of(Problem(403, "host_not_allowed", detail), scope)(scope, receive, send)
@@ -150,8 +151,9 @@ class Origins:
         await self.app(scope, receive, send)
 
     def _may(self, method: str, headers: Headers) -> bool:
-        origin = headers.get("origin")
-        if origin is not None:
+        origins = headers.getlist("origin")
+        if origins:
+            origin = origins[0] if len(origins) == 1 else ""
             return origin in self.allowed or "*" in self.allowed or _is_own(origin, headers.get("host", ""))
         if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
             return True

@@ -65,7 +65,7 @@ class Keeper:
 
     def _has_room(self, size: int) -> bool:
         with self._lock:
-            if self._bytes + size <= self._most_bytes:
+            if not self.full and self._bytes + size <= self._most_bytes:  # once full, it stays so: no gaps
                 self._bytes += size
                 return True
             self.full += 1

@@ -336,8 +336,8 @@ def test_a_slow_method_has_turns_between_which_others_are_answered_and_those_who
 
     async def ask() -> tuple[float, int]:
         async with running(Limits(batch_wait_ms=500)) as batcher:
-            first = asyncio.create_task(batcher.answer([Asked(sent(str(number)), slow) for number in range(8)]))
-            leaving = asyncio.create_task(batcher.answer([Asked(sent("leaves"), slow) for _ in range(4)]))
+            asked = ([Asked(sent(name), slow)] * count for name, count in (("stays", 8), ("leaves", 4)))
+            first, leaving = (asyncio.create_task(batcher.answer(photos)) for photos in asked)
             await asyncio.sleep(0.15)
             leaving.cancel()
             started = time.perf_counter()

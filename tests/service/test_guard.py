@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from toy_service import encoded, photo_files, picture, serving, toy_workspace
 from irploc.errors import BadInput
 from irploc.service.guard import Labels
 from irploc.service.options import ServiceOptions, hosts_to_allow
+from irploc.service.routes import page
 from irploc.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
+FOLDER = Path(page.__file__).parents[1] / "page"
 TOKEN = "0123456789abcdef-secret"
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -88,6 +91,17 @@ def test_a_name_pointed_at_this_machine_is_refused(client: httpx.Client, host: s
     answer = client.get("/", headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "host_not_allowed")
     assert client.get("/healthz", headers={"Host": host}).status_code == 200, "probes come by addresses of their own"
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+def test_of_two_names_neither_counts(client: httpx.Client, name: str) -> None:
+    right = {"Host": "localhost", "Origin": "https://app.example"}[name]
+    for others, code in (([], "200"), (["evil.example"], "403"), ([right], "403")):
+        lines = [f"Authorization: Bearer {TOKEN}", "Connection: close", *([] if name == "Host" else ["Host: localhost"])]
+        lines += [f"{name}: {given}" for given in (right, *others)]
+        with socket.create_connection((client.base_url.host, client.base_url.port), 10) as connection:
+            connection.sendall("\r\n".join(["GET /v1/scenes HTTP/1.1", *lines, "", ""]).encode())
+            assert connection.recv(4096).decode().split()[1] == code
 
 
 def test_at_an_address_for_others_any_name_is_right_unless_some_are_named() -> None:
@@ -203,6 +217,37 @@ def test_options_tells_what_may_be_asked(open_client: httpx.Client) -> None:
     refused = open_client.request("DELETE", "/v1/scenes")
     assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
     assert "GET" in refused.headers["allow"]
+    assert open_client.options("/v1/scenes").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, br", "gzip"),
+        ("br, gzip;q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip; q=0.0", None),
+        ("x-gzip", None),
+        ("", None),
+    ],
+)
+def test_files_of_the_page_are_compressed_for_those_who_take_it(
+    open_client: httpx.Client, accepted: str, coding: str | None
+) -> None:
+    answer = open_client.get("/assets/main.js", headers={"Accept-Encoding": accepted})
+    assert answer.headers.get("content-encoding") == coding
+    assert answer.text == (FOLDER / "main.js").read_text(encoding="utf-8")
+    plain = open_client.get("/assets/main.js", headers={"Accept-Encoding": "identity"})
+    assert (answer.headers["etag"] == plain.headers["etag"]) == (coding is None), "other bytes have another tag"
+    again = open_client.get(
+        "/assets/main.js", headers={"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+def test_files_of_the_docs_come_whole_whatever_range_is_asked_for(open_client: httpx.Client) -> None:
+    for asked in ("bytes=abc", "bytes=999999999-", "bytes=5-2"):
+        assert open_client.get("/docs/favicon.png", headers={"Range": asked}).status_code == 200
 
 
 def test_a_mistake_of_ours_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:

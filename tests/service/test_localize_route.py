@@ -146,6 +146,8 @@ def test_a_full_folder_keeps_what_it_has_and_takes_nothing_more(tmp_path: Path, 
         keeper.keep([photo], [{"image": "a"}])
     assert (keeper.kept, keeper.full, len(list((tmp_path / "kept").iterdir()))) == (1, 2, 2)
     assert caplog.text.count("is full") == 1
+    keeper.keep([EncodedPhoto("small", b"\xff\xd8")], [{}])
+    assert (keeper.kept, keeper.full) == (1, 3), "none that would still fit, so that what is kept has no gaps"
     again = Keeper(tmp_path / "kept", len(photo.content) + 100)
     again.keep([photo], [{"image": "a"}])
     assert (again.kept, again.full) == (0, 1), "what is there already counts"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import fastapi_offline
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from irploc.service.problems import Problem
 
@@ -64,11 +65,12 @@ async def start() -> Response:
 
 
 @router.get("/docs/{name}")
-async def file(name: str) -> FileResponse:
+async def file(name: str) -> Response:
     """What it is made of."""
     if name not in _FILES:
         raise Problem(404, "not_found", "there is no such file")
-    return FileResponse(_STATIC / name, media_type=_FILES[name], headers={"Cache-Control": "max-age=86400"})
+    content = await anyio.to_thread.run_sync((_STATIC / name).read_bytes)
+    return Response(content, media_type=_FILES[name], headers={"Cache-Control": "max-age=86400"})
 
 
 @router.get("/v1/openapi.json")

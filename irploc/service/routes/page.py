@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -73,9 +74,20 @@ async def _sent(request: Request, name: str) -> Response:
     if name not in _names():
         raise Problem(404, "not_found", "the page has no such file")
     asset = await anyio.to_thread.run_sync(_asset, name)
-    headers = {"ETag": asset.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    if asset.tag in request.headers.get("if-none-match", ""):
+    compressed = _takes_gzip(request.headers.get("accept-encoding", ""))
+    tag = f'{asset.tag[:-1]}-gzip"' if compressed else asset.tag
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if compressed:
         return Response(asset.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.kind)
     return Response(asset.content, headers=headers, media_type=asset.kind)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an ``Accept-Encoding`` names it, with a weight that is not zero."""
+    for one in accepted.lower().replace(" ", "").split(","):
+        name, _, weight = one.partition(";")
+        if name == "gzip":
+            return not re.fullmatch(r"q=0(\.0*)?", weight)
+    return False
