@@ -109,7 +109,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """An opened image turned and converted as ``decode_image`` does; raises what Pillow raises on damaged files."""
     image.load()
     turn = _UPRIGHT.get(_orientation(image))
-    return _to_rgb(image if turn is None else image.transpose(turn))
+    converted = _to_rgb(image)
+    return converted if turn is None else converted.transpose(turn)
 
 
 def decoded_size(path: Path | EncodedPhoto, max_side: int | None = None) -> tuple[int, int]:
@@ -226,10 +227,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
         image = Image.fromarray((levels * (255.0 if levels.max(initial=0) <= 1 else 1.0)).clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")  # which would copy, as below
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer.getchannel("A"))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def open_photo(photo: Path | EncodedPhoto) -> Image.Image:
