@@ -68,7 +68,8 @@ def run(
             service: Service = app.state.service
             for line in _greeting(service.ready):
                 tell(line)
-            tell(f"ready after {time.perf_counter() - started:.0f} s: {address}/ is the page, {address}/docs the API")
+            taken_s = time.perf_counter() - started
+            tell(f"process {os.getpid()}, ready after {taken_s:.0f} s: {address}/ is the page, {address}/docs the API")
 
         app = create_app(hosting, options, ended)
         server = _Server(_config(app, grace_s), app)

@@ -82,7 +82,7 @@ def test_others_may_reach_it_only_with_a_warning_or_a_token(
     ("typed", "words"),
     [
         ("--max-images 0", "images is 0, it must be positive"),
-        ("--max-images 100", "more than the 64 of the queue"),
+        ("--max-images 100", "the queue only 64: lower --max-images or raise --queue"),
         ("--timeout nan", "timeout_s is nan"),
         ("--batch-wait-ms -1", "must not be negative"),
         ("--keep-mb 0", "keep_mb is 0"),
