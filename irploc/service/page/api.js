@@ -3,6 +3,7 @@
 const KEY = "irploc-token";
 const pictures = new Map(); // path -> promise of a blob URL
 const MOST_PICTURES = 300;
+const LONGEST_PROBE_MS = 5000;
 let asking = null;
 
 /** An answer that is none: what the service says of it, in words. */
@@ -10,6 +11,11 @@ export class Problem extends Error {
   constructor(status, code, detail, retryAfter) {
     super(detail);
     Object.assign(this, { status, code, retryAfter });
+  }
+
+  /** Whether the service was not reached, be it that a proxy before it says so. */
+  get isUnreached() {
+    return this.status === 0 || this.status === 502;
   }
 }
 
@@ -35,6 +41,16 @@ export async function request(path, options = {}) {
 }
 
 export const json = async (path, options) => (await request(path, options)).json();
+
+/** Whether the service answers at all, be it that it is loading. */
+export async function isThere() {
+  try {
+    await request("readyz", { signal: AbortSignal.timeout(LONGEST_PROBE_MS) });
+    return true;
+  } catch (error) {
+    return error instanceof Problem && !error.isUnreached;
+  }
+}
 
 /** A picture as a URL for <img>, fetched once. */
 export function picture(path) {

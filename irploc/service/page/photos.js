@@ -1,16 +1,23 @@
 // The photos that were asked about: each is sent in a request of its own, two at a time, and has a state of its own.
+// A service that is busy lets all of them wait together, so that they do not crowd each other out.
 
-import { Problem, json } from "./api.js";
+import { isThere, json } from "./api.js";
+import { isWaiting } from "./words.js";
 
 const AT_ONCE = 2;
-const LONGEST_WAIT_S = 60;
-const MOST_TRIES = 8;
-const BUSY = new Set([429, 503, 504]);
+const LONGEST_PAUSE_S = 60;
+const POLL_MS = 3000;
+const MOST_LOST = 5; // a photo at which the connection breaks or time runs out so often is the reason itself
+const PAUSING = new Set([429, 503, 504]);
+const REASONS = { busy: "the service is busy", loading: "the service is loading its places" };
 
 /** Fires "change" with the photo as detail whenever one changes. */
 export class Photos extends EventTarget {
   items = [];
   #running = 0;
+  #atOnce = AT_ONCE;
+  #pause = null; // of all photos: the state that it gives them, its end and its timer
+  #watching = false;
   #counter = 0;
 
   /** Adds files and sends them with the given fields. */
@@ -21,10 +28,10 @@ export class Photos extends EventTarget {
       name: file.name || "pasted photo",
       url: URL.createObjectURL(file),
       fields,
-      state: "queued", // queued, sending, busy, offline, refused, answered
+      state: "queued", // queued, busy, loading, sending, offline, refused, answered
       words: "waiting",
       answer: null,
-      tries: 0,
+      lost: 0,
     }));
     this.items.push(...added);
     added.forEach((photo) => this.#changed(photo));
@@ -32,18 +39,18 @@ export class Photos extends EventTarget {
     return added;
   }
 
-  /** Sends a photo once more, perhaps with other fields. */
+  /** Sends a photo once more, perhaps with other fields; those of one that is still to be sent just become these. */
   again(photo, fields = photo.fields) {
-    if (photo.state === "queued" || photo.state === "sending") return;
-    clearTimeout(photo.timer);
-    Object.assign(photo, { fields, state: "queued", words: "waiting", answer: null, tries: 0 });
-    this.#changed(photo);
+    if (photo.state === "sending") return;
+    Object.assign(photo, { fields, lost: 0 });
+    if (isWaiting(photo)) return;
+    photo.answer = null;
+    this.#set(photo, "queued", "waiting");
     this.#next();
   }
 
   /** Takes a photo off the list. */
   remove(photo) {
-    clearTimeout(photo.timer);
     photo.abort?.abort();
     URL.revokeObjectURL(photo.url);
     this.items = this.items.filter((other) => other !== photo);
@@ -51,19 +58,20 @@ export class Photos extends EventTarget {
   }
 
   #next() {
+    if (this.#pause) return;
     for (const photo of this.items) {
-      if (this.#running >= AT_ONCE) return;
+      if (this.#running >= this.#atOnce) return;
       if (photo.state === "queued") this.#send(photo);
     }
   }
 
   async #send(photo) {
     this.#running += 1;
-    photo.tries += 1;
     photo.abort = new AbortController();
-    this.#set(photo, "sending", `sending ${(photo.file.size / 1e6).toFixed(1)} MB, then waiting`);
+    this.#set(photo, "sending", `sending ${sizeOf(photo.file)}, then waiting`);
     try {
       const { results } = await json("v1/localize", { method: "POST", body: formOf(photo), signal: photo.abort.signal });
+      if (!this.#pause) this.#atOnce = AT_ONCE;
       photo.answer = results[0];
       this.#set(photo, "answered", results[0].status);
     } catch (error) {
@@ -75,26 +83,54 @@ export class Photos extends EventTarget {
   }
 
   #failed(photo, error) {
-    if (!(error instanceof Problem)) {
-      if (error.name !== "AbortError") this.#set(photo, "refused", String(error.message));
-    } else if (error.status === 0) {
-      this.#set(photo, "offline", error.message);
-    } else if (BUSY.has(error.status) && photo.tries < MOST_TRIES) {
-      this.#wait(photo, Math.min(error.retryAfter ?? 2, LONGEST_WAIT_S));
+    if (error.name === "AbortError") return;
+    const { status, code, retryAfter, isUnreached } = error;
+    if (isUnreached || status === 504) photo.lost += 1;
+    if (isUnreached) {
+      this.#set(photo, "offline", isGivenUp(photo) ? error.message : `${error.message} It is sent again once it does.`);
+      this.#watch();
+    } else if (PAUSING.has(status) && !isGivenUp(photo)) {
+      this.#set(photo, "queued", "waiting");
+      this.#rest(code === "not_ready" ? "loading" : "busy", Math.min(retryAfter ?? 2, LONGEST_PAUSE_S));
     } else {
-      this.#set(photo, "refused", error.message);
+      this.#set(photo, "refused", String(error.message));
     }
   }
 
-  /** Counts the seconds down for people to see, then sends again. */
-  #wait(photo, seconds) {
-    if (seconds <= 0) {
-      this.#set(photo, "queued", "waiting");
+  /** Nothing is sent for a while, and then one photo at a time until one is answered. */
+  #rest(state, seconds) {
+    clearTimeout(this.#pause?.timer);
+    this.#atOnce = 1;
+    this.#pause = { state, end: performance.now() + 1000 * seconds };
+    this.#countDown();
+  }
+
+  /** Tells the seconds that are left with every photo that waits for them. */
+  #countDown() {
+    const { state, end } = this.#pause;
+    const seconds = Math.ceil((end - performance.now()) / 1000);
+    const waiting = this.items.filter((photo) => isWaiting(photo) && photo.state !== "sending");
+    if (seconds > 0) {
+      this.#pause.timer = setTimeout(() => this.#countDown(), 1000);
+      waiting.forEach((photo) => this.#set(photo, state, `${REASONS[state]}, again in ${seconds} s`));
+    } else {
+      this.#pause = null;
+      waiting.forEach((photo) => this.#set(photo, "queued", "waiting"));
       this.#next();
-      return;
     }
-    this.#set(photo, "busy", `the service is busy, again in ${seconds} s`);
-    photo.timer = setTimeout(() => this.#wait(photo, seconds - 1), 1000);
+  }
+
+  /** Looks for the service while there are photos that did not reach it, and sends them once it is there. */
+  async #watch() {
+    if (this.#watching) return;
+    this.#watching = true;
+    const lost = () => this.items.filter((photo) => photo.state === "offline" && !isGivenUp(photo));
+    while (lost().length) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      if (await isThere()) lost().forEach((photo) => this.#set(photo, "queued", "waiting"));
+    }
+    this.#watching = false;
+    this.#next();
   }
 
   #set(photo, state, words) {
@@ -106,6 +142,10 @@ export class Photos extends EventTarget {
     this.dispatchEvent(new CustomEvent("change", { detail: photo }));
   }
 }
+
+const isGivenUp = (photo) => photo.lost >= MOST_LOST;
+
+const sizeOf = ({ size }) => (size < 1e6 ? `${Math.ceil(size / 1e3)} kB` : `${(size / 1e6).toFixed(1)} MB`);
 
 function formOf(photo) {
   const form = new FormData();

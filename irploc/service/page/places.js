@@ -5,6 +5,7 @@ import { element } from "./dom.js";
 
 const PAUSE_MS = 1500;
 const FRESH_MS = 60_000; // the service may read a scene again
+const LONGEST_REFRESH_MS = 5000;
 const descriptions = new Map(); // name -> promise of its description, and when it was asked for
 
 /** Waits until the service has loaded its scenes; tells what it waits for. */
@@ -20,15 +21,15 @@ export async function summaries(tell) {
   }
 }
 
-/** What is drawn of a place. */
+/** What is drawn of a place; what was known of it before where the service does not tell any more. */
 export function description(name) {
   const known = descriptions.get(name);
-  if (!known || performance.now() - known.since > FRESH_MS) {
-    const loading = json(`v1/scenes/${encodeURIComponent(name)}`);
-    loading.catch(() => descriptions.delete(name));
-    descriptions.set(name, { loading, since: performance.now() });
-  }
-  return descriptions.get(name).loading;
+  if (known && performance.now() - known.since < FRESH_MS) return known.loading;
+  const path = `v1/scenes/${encodeURIComponent(name)}`;
+  const loading = known ? json(path, { signal: AbortSignal.timeout(LONGEST_REFRESH_MS) }).catch(() => known.loading) : json(path);
+  loading.catch(() => descriptions.delete(name));
+  descriptions.set(name, { loading, since: performance.now() });
+  return loading;
 }
 
 /** The choosers of scene, method and floor map; calls back when the scene changes. */

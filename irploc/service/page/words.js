@@ -4,6 +4,7 @@ export const STATES = {
   queued: { label: "waiting", kind: "wait" },
   sending: { label: "waiting", kind: "wait" },
   busy: { label: "busy", kind: "wait" },
+  loading: { label: "waiting", kind: "wait" },
   offline: { label: "no connection", kind: "bad" },
   refused: { label: "refused", kind: "bad" },
   ok: { label: "located", kind: "good" },
@@ -13,6 +14,9 @@ export const STATES = {
 };
 
 export const stateOf = (photo) => STATES[photo.state === "answered" ? photo.answer.status : photo.state];
+
+/** Whether a photo is going to be answered without anybody's doing. */
+export const isWaiting = (photo) => photo.state !== "answered" && stateOf(photo).kind === "wait";
 
 const digits = (value, count) => value.toFixed(count).replace(/^-/, "\u2212");
 export const unitOf = (units) => (units === "metres" ? "m" : `(${units})`);
@@ -26,6 +30,12 @@ export const number = digits;
 export function rough(value, units) {
   const text = value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2);
   return `${text} ${unitOf(units)}`;
+}
+
+/** What captions begin with where a photo has no position. */
+export function absence(photo) {
+  if (!photo || photo.answer?.center_m) return "";
+  return isWaiting(photo) ? "There is no position yet. " : "There is no position to show. ";
 }
 
 /** One sentence on what an answer is. */
