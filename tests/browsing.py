@@ -42,8 +42,9 @@ class Visit:
         page.on("console", self._heard)
 
     def _heard(self, message: Any) -> None:
-        refused_by_service = message.text.startswith("Failed to load resource: the server responded")
-        if message.type == "error" and not refused_by_service:
+        reasons = ("the server responded", "net::ERR_INTERNET_DISCONNECTED")
+        told_by_page = message.text.startswith(tuple(f"Failed to load resource: {reason}" for reason in reasons))
+        if message.type == "error" and not told_by_page:
             self.complaints.append(message.text)
 
     def open(self) -> None:
@@ -53,10 +54,14 @@ class Visit:
 
     def ask(self, *files: Any) -> None:
         """Chooses files, and waits until each has an answer or was refused."""
+        self.send(*files)
+        self.page.wait_for_selector('#list .badge[data-kind="wait"]', state="detached")
+
+    def send(self, *files: Any) -> None:
+        """Chooses files; waits only until they are listed."""
         before = self.page.locator("#list li").count()
         self.page.set_input_files("#files", list(files))
         self.page.wait_for_selector(f"#list li:nth-child({before + len(files)})")
-        self.page.wait_for_selector('#list .badge[data-kind="wait"]', state="detached")
 
     def verdicts(self) -> list[str]:
         """Of every photo in the list."""
@@ -67,6 +72,30 @@ class Visit:
         self.page.click(f"#tab-{name}")
         if name != "numbers":
             self.page.wait_for_selector(f'.plot[data-drawn^="{name}"]')
+
+    def caption(self) -> str:
+        """What stands over a plot."""
+        return self.page.locator(".caption").inner_text()
+
+    def fingers(self, *moves: tuple[float, float, float, float]) -> None:
+        """Moves fingers over the middle of the plot at the same time: from x, y by dx, dy, in pixels."""
+        session = self.page.context.new_cdp_session(self.page)
+        box = self.page.locator(".plot").bounding_box()
+        assert box is not None
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+        def touch(kind: str, share: float, fingers: Any) -> None:
+            places = [
+                {"id": number, "x": middle[0] + x + share * dx, "y": middle[1] + y + share * dy}
+                for number, (x, y, dx, dy) in enumerate(fingers)
+            ]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+        touch("touchStart", 0, moves)
+        for step in range(1, 9):
+            touch("touchMove", step / 8, moves)
+            self.page.wait_for_timeout(20)
+        touch("touchEnd", 1, ())
 
     def fact(self, name: str) -> str:
         """What the first view says under a name."""

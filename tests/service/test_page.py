@@ -135,7 +135,10 @@ def test_a_photo_is_answered_in_numbers_with_the_mapping_photos_it_resembles(vis
     within(
         10, lambda: visit.page.evaluate("() => [...document.querySelectorAll('.compare img')].every((i) => i.naturalWidth)")
     )
-    assert visit.page.locator(".compare figcaption span").first.inner_text() == answer["neighbours"][0]["name"]
+    caption = visit.page.locator(".compare figcaption span").first
+    assert caption.inner_text() == answer["neighbours"][0]["name"]
+    wide = "(span) => { span.textContent = '0'.repeat(90); const { scrollWidth, clientWidth } = span.parentElement;"
+    assert caption.evaluate(f"{wide} return scrollWidth <= clientWidth; }}"), "long names differ at their end"
 
 
 def test_the_plan_has_the_raw_pose_with_its_arrow_its_error_and_the_walk(visit: Visit, scene: Scene) -> None:
@@ -190,7 +193,7 @@ def test_the_corrected_view_moves_the_position_onto_ground_that_can_be_walked(vi
     visit.ask(outside, inside)
     assert visit.verdicts() == ["outside the map", "located"]
     visit.view("corrected")
-    assert visit.page.locator(".caption").inner_text().startswith("Moved ")
+    assert visit.caption().startswith("Moved ")
     traces = visit.traces()
     (moved,) = [trace for name, trace in traces.items() if name.startswith("corrected, moved ")]
     middle = float(np.median(scene.frames.poses.centers_m[:, 0]))
@@ -198,7 +201,7 @@ def test_the_corrected_view_moves_the_position_onto_ground_that_can_be_walked(vi
     assert moved["x"][0] == pytest.approx(middle, abs=0.1)
     assert len(visit.layout()["images"]) == 2, "the plan and what cannot be walked on"
     visit.page.click("#list li:nth-child(2)")
-    within(5, lambda: "nothing had to be corrected" in visit.page.locator(".caption").inner_text())
+    within(5, lambda: "nothing had to be corrected" in visit.caption())
     visit.view("numbers")
     assert visit.fact("Walkable ground") == "it is on it"
 
@@ -264,8 +267,106 @@ def test_what_is_no_photo_of_the_place_says_so(visit: Visit) -> None:
     within(5, lambda: visit.page.locator("figure.own").inner_text().startswith("no picture of it"))
     visit.page.click("#list li:nth-child(3)")
     within(5, lambda: "huge.png has 10000x10000 pixels, more than 50,000,000" in verdict.inner_text())
+    for view in ("plan", "space"):
+        visit.view(view)
+        assert visit.caption().startswith("There is no position to show. ")
+        assert "estimated" not in visit.traces()
+    visit.page.click("#list li:nth-child(1)")
+    visit.view("corrected")
+    within(5, lambda: visit.caption() == "There is no position to correct.")
+
+
+def test_an_answer_without_a_floor_map_does_not_speak_of_one(visit: Visit, scene: Scene) -> None:
     visit.view("plan")
-    assert "estimated" not in visit.traces()
+    assert "position" not in visit.caption()
+    visit.page.click("#options summary")
+    visit.page.select_option("#floor-map", "none")
+    visit.page.click("#tab-numbers")
+    visit.ask(scene.frames.images[0])
+    assert visit.fact("Heading") == "on a floor plan only"
+    assert visit.fact("Tilt"), "what is up is known"
+    visit.view("plan")
+    assert visit.caption() == "No floor map: the walks that mapped the place, from above."
+    visit.view("corrected")
+    assert visit.caption() == "No floor map was asked for."
+
+
+ANSWERED = ("located", "outside the map")
+BUSY = (429, "too_busy", "busy", "the service is busy, again in 1 s")
+LOADING = (503, "not_ready", "waiting", "the service is loading its places, again in 1 s")
+
+
+def stop_the_clock(visit: Visit) -> None:
+    visit.page.clock.install(time=0)
+    visit.page.clock.pause_at(1)
+
+
+@pytest.mark.parametrize(("status", "code", "badge", "words"), [BUSY, LOADING], ids=["busy", "loading"])
+def test_photos_wait_together_while_the_service_takes_none(
+    visit: Visit, scene: Scene, status: int, code: str, badge: str, words: str
+) -> None:
+    asked = []
+
+    def refuse(route: Any) -> None:
+        asked.append(route)
+        if len(asked) > 12:
+            route.continue_()
+        else:
+            problem = {"code": code, "detail": "not now"}
+            route.fulfill(status=status, json=problem, headers={"Retry-After": "1"})
+
+    stop_the_clock(visit)
+    visit.page.route("**/v1/localize", refuse)
+    visit.send(*scene.frames.images[:4])
+    within(5, lambda: visit.verdicts() == [badge] * 4)
+    assert len(asked) == 2
+    assert words in visit.page.locator("#verdict").inner_text()
+    assert "once the photo is answered" in visit.page.locator("#view").inner_text()
+    assert visit.page.get_attribute('#verdict [data-act="again"]', "aria-disabled") == "true"
+    for pause in range(10):
+        visit.page.clock.run_for(1000)
+        within(5, lambda: visit.verdicts() == [badge] * 4 and len(asked) == 3 + pause)  # noqa: B023
+    visit.page.clock.run_for(1000)
+    within(10, lambda: all(verdict in ANSWERED for verdict in visit.verdicts()))
+    assert len(asked) == 16
+
+
+def test_photos_that_got_no_connection_are_sent_once_there_is_one(visit: Visit, scene: Scene) -> None:
+    visit.page.context.set_offline(True)
+    visit.ask(*scene.frames.images[:2])
+    assert visit.verdicts() == ["no connection"] * 2
+    visit.page.context.set_offline(False)
+    within(15, lambda: all(verdict in ANSWERED for verdict in visit.verdicts()))
+
+
+def test_a_photo_that_breaks_the_connection_is_not_sent_for_ever(visit: Visit, scene: Scene) -> None:
+    asked = []
+
+    def breaks(route: Any) -> None:
+        asked.append(route)
+        route.abort("internetdisconnected")
+
+    stop_the_clock(visit)
+    visit.page.route("**/v1/localize", breaks)
+    visit.ask(scene.frames.images[0])
+    for _ in range(8):
+        visit.page.clock.run_for(3000)
+        visit.page.wait_for_timeout(100)
+    assert len(asked) == 5
+    assert visit.verdicts() == ["no connection"]
+
+
+def test_answers_and_their_place_stay_when_the_service_goes(visit: Visit, scene: Scene) -> None:
+    visit.page.clock.install()
+    visit.ask(scene.frames.images[0])
+    position = visit.fact("Position")
+    visit.view("plan")
+    visit.page.context.set_offline(True)
+    visit.page.clock.fast_forward(120_000)
+    visit.view("numbers")
+    assert visit.fact("Position") == position
+    visit.view("corrected")
+    assert "estimated" in visit.traces()
 
 
 def test_the_list_and_the_views_are_used_by_keyboard(visit: Visit, scene: Scene) -> None:
@@ -328,6 +429,51 @@ def test_it_follows_the_dark_and_fits_a_phone(browser: Browser, address: str, sc
         assert not visit.complaints
 
 
+def test_a_finger_on_a_plot_scrolls_the_page_and_two_come_nearer(browser: Browser, address: str) -> None:
+    shown = {
+        "plan": "() => document.querySelector('.plot').layout.xaxis.range",
+        "space": "() => Object.values(document.querySelector('.plot')._fullLayout.scene._scene.getCamera().eye)",
+    }
+    phone: Any = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
+    with browser.new_context(**phone) as context:
+        visit = Visit(context.new_page(), address)
+        visit.open()
+        for view, script in shown.items():
+            visit.view(view)
+            visit.page.evaluate("() => scrollTo(0, 1000)")
+            before, scrolled = visit.page.evaluate(script), visit.page.evaluate("() => scrollY")
+            visit.fingers((0, -50, 0, 150))
+            within(5, lambda: visit.page.evaluate("() => scrollY") < scrolled - 50)  # noqa: B023
+            assert visit.page.evaluate(script) == before, "what is drawn stays"
+            visit.fingers((-30, 0, -60, 0), (30, 0, 60, 0))
+            within(5, lambda: farthest(visit.page.evaluate(script)) < 0.6 * farthest(before))  # noqa: B023
+            visit.page.locator("#reset").focus()
+            visit.page.keyboard.press("Enter")
+            within(5, lambda: visit.page.evaluate(script) == pytest.approx(before))  # noqa: B023
+        visit.fingers((0, 0, 90, 5))
+        within(5, lambda: visit.page.evaluate(shown["space"]) != pytest.approx(before))
+        assert not visit.complaints
+
+
+def farthest(numbers: list[float]) -> float:
+    """How far apart they are."""
+    return max(numbers) - min(numbers)
+
+
+def test_the_description_of_the_api_asks_for_the_token(browser: Browser, without_floor: str) -> None:
+    with browser.new_context(color_scheme="dark") as context:
+        visit = Visit(context.new_page(), without_floor)
+        visit.page.goto(f"{without_floor}/docs")
+        visit.page.fill("#token", "a wrong token, long")
+        visit.page.click("#ask button")
+        visit.page.wait_for_selector("#wrong:visible")
+        visit.page.fill("#token", "sixteen-characters")
+        visit.page.click("#ask button")
+        visit.page.wait_for_selector(".opblock")
+        assert not visit.page.is_visible("#ask")
+        assert not visit.complaints
+
+
 def test_without_a_floor_plan_the_walks_are_seen_from_above_and_a_token_is_asked_for(
     browser: Browser, without_floor: str, scene: Scene
 ) -> None:
@@ -340,12 +486,12 @@ def test_without_a_floor_plan_the_walks_are_seen_from_above_and_a_token_is_asked
             visit.page.click("#token-dialog button")
         visit.page.wait_for_selector("body[data-ready]")
         visit.view("plan")
-        assert "No floor map" in visit.page.locator(".caption").inner_text()
+        assert "No floor map" in visit.caption()
         assert not visit.layout()["images"]
         visit.ask(*scene.frames.images[:3])
         assert visit.verdicts() == ["located"] * 3, (
             "two are sent at once, the queue holds one: the other waits and asks again"
         )
         visit.view("corrected")
-        assert "no floor map" in visit.page.locator(".caption").inner_text()
+        assert "no floor map" in visit.caption()
         assert not visit.complaints

@@ -5,11 +5,11 @@ import { List } from "./list.js";
 import { showNumbers } from "./numbers.js";
 import { Photos } from "./photos.js";
 import { chosenFields, description, fillChoosers, summaries } from "./places.js";
-import { correctionWords, drawPlan } from "./plan.js";
+import { correctionWords, drawPlan, planWords } from "./plan.js";
 import { plots } from "./plots.js";
 import { drawSpace } from "./space.js";
 import { onTheme } from "./theme.js";
-import { sentence, stateOf } from "./words.js";
+import { absence, isWaiting, sentence, stateOf } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const photos = new Photos();
@@ -19,6 +19,7 @@ const view = byId("view");
 let tab = "numbers";
 let homePlace = null; // shown while no photo is selected
 let drawing = 0;
+let waitingFor = null; // the photo whose answer the view shown lacks
 
 async function start() {
   try {
@@ -47,14 +48,17 @@ async function show() {
   const mine = ++drawing;
   const isCurrent = () => mine === drawing;
   const photo = list.selected;
+  waitingFor = photo && isWaiting(photo) ? photo : null;
   showVerdict(photo);
   const name = photo?.answer?.scene ?? homePlace;
   let place = null;
   try {
     place = name ? await description(name) : null;
   } catch (error) {
-    if (isCurrent()) note(error.message);
-    return;
+    if (tab !== "numbers") { // they are whole without the place
+      if (isCurrent()) note(error.message);
+      return;
+    }
   }
   if (!isCurrent()) return;
   if (tab === "numbers") {
@@ -74,16 +78,12 @@ async function draw(photo, place, isCurrent) {
     return;
   }
   if (!isCurrent()) return;
-  if (!view.querySelector(".plot")) view.replaceChildren(element("p", { class: "quiet caption" }), element("div", { class: "plot" }));
-  view.querySelector(".caption").textContent = captionOf(photo?.answer, place);
-  const fresh = element("div", { class: "plot", role: "img", "aria-label": `${place.name}: ${captionOf(photo?.answer, place)}` });
-  const old = view.querySelector(".plot");
-  if (old.dataset.kind !== kindOf(tab)) {
-    Plotly.purge(old);
-    old.replaceWith(fresh);
-    fresh.dataset.kind = kindOf(tab);
-  }
-  const plot = view.querySelector(".plot");
+  if (!view.querySelector(".plot")) frame();
+  const caption = captionOf(photo, place);
+  view.querySelector(".caption").textContent = caption;
+  view.querySelector("#reset").textContent = tab === "space" ? "Reset view" : "Whole plan";
+  const plot = plotOf(kindOf(tab));
+  plot.setAttribute("aria-label", `${place.name}: ${caption}`);
   try {
     if (tab === "space") await drawSpace(plot, photo?.answer, place, isCurrent);
     else await drawPlan(plot, photo, place, tab === "corrected", isCurrent);
@@ -93,13 +93,28 @@ async function draw(photo, place, isCurrent) {
   }
 }
 
+/** What every plot stands in. */
+function frame() {
+  const reset = element("button", { type: "button", id: "reset", onclick: () => view.querySelector(".plot").reset?.() });
+  view.replaceChildren(element("div", { class: "above" }, element("p", { class: "quiet caption" }), reset), element("div", { class: "plot" }));
+}
+
+/** The element to draw in: a new one where the old one holds the other kind of plot. */
+function plotOf(kind) {
+  const old = view.querySelector(".plot");
+  if (old.dataset.kind === kind) return old;
+  Plotly.purge(old);
+  const fresh = element("div", { class: "plot", role: "img", "data-kind": kind });
+  old.replaceWith(fresh);
+  return fresh;
+}
+
 const kindOf = (name) => (name === "space" ? "space" : "plan");
 
-function captionOf(answer, place) {
-  if (tab === "corrected") return correctionWords(answer, place);
-  const without = answer && !answer.center_m ? "There is no position to show. " : "";
-  if (tab === "space") return `${without}Drag to turn, scroll or pinch to come nearer.`;
-  return without + (place.floor_plans.length ? "The position as estimated, on the floor plan." : "No floor map: the walks that mapped the place, from above.");
+function captionOf(photo, place) {
+  if (tab === "corrected") return correctionWords(photo, place);
+  if (tab === "plan") return planWords(photo, place);
+  return `${absence(photo)}${matchMedia("(pointer: coarse)").matches ? "Swipe sideways to turn, pinch to come nearer." : "Drag to turn, scroll to come nearer."}`;
 }
 
 function clear() {
@@ -127,14 +142,21 @@ function showVerdict(photo) {
   }
   const { label, kind } = stateOf(photo);
   const held = document.activeElement.closest("#verdict button")?.dataset.act; // what is made anew keeps the keyboard
-  const button = (act, text, onclick) => element("button", { type: "button", class: "link", "data-act": act, "aria-label": `${text}: ${photo.name}`, onclick }, text);
+  const button = (act, text, onclick, more) => element("button", { type: "button", class: "link", "data-act": act, "aria-label": `${text}: ${photo.name}`, onclick, ...more }, text);
   const failed = ["offline", "refused"].includes(photo.state);
   box.replaceChildren(
     element("span", { class: "badge", "data-kind": kind }, label), element("span", {}, ` ${sentence(photo)} `),
     element("span", { class: "acts" },
-      button("again", failed ? "Try again" : "Ask again", () => photos.again(photo, chosenFields())),
+      button("again", failed ? "Try again" : "Ask again", () => { if (!isWaiting(photo)) photos.again(photo, chosenFields()); }, { "aria-disabled": isWaiting(photo) && "true" }),
       button("remove", "Remove", () => remove(photo))));
   if (held) box.querySelector(`[data-act="${held}"]`).focus();
+}
+
+/** New words on a photo that still waits; the rest of the page stays, for whoever presses a button of it just now. */
+function retell(photo) {
+  const [badge, words] = byId("verdict").children;
+  badge.textContent = stateOf(photo).label;
+  words.textContent = ` ${sentence(photo)} `;
 }
 
 function remove(photo) {
@@ -172,8 +194,9 @@ function onFiles(input) {
 }
 
 photos.addEventListener("change", ({ detail: photo }) => {
-  if (photo === list.selected) show();
-  if (!["queued", "sending"].includes(photo.state)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
+  if (isWaiting(photo) && photo === waitingFor) retell(photo);
+  else if (photo === list.selected) show();
+  if (!isWaiting(photo)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
 });
 list.addEventListener("select", show);
 list.addEventListener("remove", ({ detail }) => remove(detail));

@@ -3,7 +3,7 @@
 import { picture } from "./api.js";
 import { element, facts } from "./dom.js";
 import { headingOnPlan, tiltDeg } from "./geometry.js";
-import { confidenceWords, degrees, length, number, rough } from "./words.js";
+import { confidenceWords, degrees, isWaiting, length, number, rough } from "./words.js";
 
 const SHOWN_NEIGHBOURS = 6;
 
@@ -11,12 +11,14 @@ const SHOWN_NEIGHBOURS = 6;
 export function showNumbers(view, photo, place) {
   const { answer } = photo;
   view.replaceChildren(
-    answer ? facts(position(answer, place)) : element("p", { class: "quiet" }, "There are no numbers without an answer."),
+    answer ? facts(position(answer, place)) : element("p", { class: "quiet" }, absenceWords(photo)),
     comparison(photo, place),
     answer ? facts(circumstances(answer)) : "",
     answer ? copyButton(answer) : "",
   );
 }
+
+const absenceWords = (photo) => (isWaiting(photo) ? "The numbers are shown here once the photo is answered." : "There are no numbers without an answer.");
 
 function position(answer, place) {
   const { units, center_m: center, world_from_cam_wxyz: quaternion, expected_error: expected, spread } = answer;
@@ -42,7 +44,8 @@ function tiltWords(tilt) {
 function headingWords({ plane_pose: pose, world_from_cam_wxyz: quaternion }, place) {
   if (pose) return pose.heading_deg === null ? "none: it looks up or down" : `${degrees(pose.heading_deg)} counter-clockwise from ${place?.plane.right ?? "the first axis"}`;
   if (!place) return null;
-  return headingOnPlan(place.plane, quaternion) ? "on the plan; what is up here is not known for sure" : "none: it looks up or down";
+  if (!headingOnPlan(place.plane, quaternion)) return "none: it looks up or down";
+  return place.up ? "on a floor plan only" : "on the plan; what is up here is not known for sure";
 }
 
 function circumstances(answer) {

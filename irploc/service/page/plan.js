@@ -3,7 +3,8 @@
 import { picture } from "./api.js";
 import { asLines, headingOnPlan, onPlan, strokesOf } from "./geometry.js";
 import { CONFIG, colours, layout } from "./theme.js";
-import { length, rough } from "./words.js";
+import { onFingers } from "./touch.js";
+import { absence, length, rough } from "./words.js";
 
 const ARROW = 0.11; // of what is seen
 const HALF_VIEW = 0.42; // tangent of half of the angle that the wedge shows
@@ -12,7 +13,7 @@ const SHOWN_NEIGHBOURS = 10;
 /** Draws a place from above, and an answer on it. With `corrected`, ground that cannot be walked on is shaded. */
 export async function drawPlan(view, photo, place, corrected, isCurrent) {
   const answer = photo?.answer;
-  const plan = planOf(photo?.fields.floor_map, place);
+  const plan = planOf(photo, place);
   const plane = plan?.plane ?? place.plane;
   const seen = windowOf(answer, place, plane, plan);
   const size = Math.max(seen.x[1] - seen.x[0], seen.y[1] - seen.y[0]);
@@ -35,10 +36,29 @@ export async function drawPlan(view, photo, place, corrected, isCurrent) {
     yaxis: axis(plane.up, seen.y, { scaleanchor: "x", constrain: "domain" }),
   });
   await Plotly.react(view, traces, shown, CONFIG);
+  if (!view.reset) onFingers(view, false, () => pinched(view));
+  view.reset = () => Plotly.relayout(view, { "xaxis.range": [...seen.x], "yaxis.range": [...seen.y] });
 }
 
-/** The floor plan of that name, else the place's first; none where none was wanted. */
-function planOf(name, place) {
+/** Two fingers' grip on what is seen: what lay between them stays between them. */
+function pinched(view) {
+  const axes = ["xaxis", "yaxis"].map((name) => view._fullLayout[name]);
+  const ranges = axes.map((axis) => [...axis.range]);
+  return (farther, before, now) => {
+    const moved = axes.map(({ _offset, _length }, row) => {
+      const share = (at) => (row ? _offset + _length - at[1] : at[0] - _offset) / _length;
+      const [low, high] = ranges[row];
+      const span = (high - low) * farther;
+      const start = low + share(before) * (high - low) - share(now) * span;
+      return [start, start + span];
+    });
+    Plotly.relayout(view, { "xaxis.range": moved[0], "yaxis.range": moved[1] });
+  };
+}
+
+/** The floor plan that a photo was asked for with, else the place's first; none where none was wanted. */
+function planOf(photo, place) {
+  const name = photo?.fields.floor_map;
   if (name === "none") return null;
   return place.floor_plans.find((plan) => plan.name === (name || place.default_floor_map)) ?? place.floor_plans[0] ?? null;
 }
@@ -172,12 +192,22 @@ function windowOf(answer, place, plane, plan) {
   return { x, y };
 }
 
+/** What the plan says in words. */
+export function planWords(photo, place) {
+  if (!planOf(photo, place)) return `${absence(photo)}No floor map: the walks that mapped the place, from above.`;
+  if (photo?.answer?.center_m) return "The position as estimated, on the floor plan.";
+  return `${absence(photo)}The floor plan, and the walks that mapped the place.`;
+}
+
 /** What the corrected view says in words. */
-export function correctionWords(answer, place) {
+export function correctionWords(photo, place) {
   if (!place.floor_plans.length) return "This place has no floor map; what is drawn are the walks that mapped it, from above.";
-  if (!answer) return "Shaded ground cannot be walked on.";
-  if (answer.outside_m === null) return "No floor map was asked for.";
-  if (!answer.center_m) return `The estimate lay ${rough(answer.outside_m, answer.units)} outside, too far to be believed.`;
+  if (photo?.fields.floor_map === "none") return "No floor map was asked for.";
+  const answer = photo?.answer;
+  if (!answer) return `${absence(photo)}Shaded ground cannot be walked on.`;
+  if (!answer.center_m && answer.outside_m) return `The estimate lay ${rough(answer.outside_m, answer.units)} outside, too far to be believed.`;
+  if (!answer.center_m) return "There is no position to correct.";
+  if (answer.outside_m === null) return "This answer was not compared with a floor map.";
   if (!answer.corrected?.moved_m) return "The estimate lies on ground that can be walked on: nothing had to be corrected.";
   return `Moved ${length(answer.corrected.moved_m, answer.units, 2)} to the nearest ground that can be walked on.`;
 }

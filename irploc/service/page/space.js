@@ -3,8 +3,12 @@
 import { json } from "./api.js";
 import { asLines, axisNames, frustum, inSpace, strokesOf } from "./geometry.js";
 import { CONFIG, colours, layout } from "./theme.js";
+import { onFingers } from "./touch.js";
 
 const MOST_CAMERAS = 120;
+const NARROW_PX = 600;
+const CENTRE = { x: -0.12, y: 0.09, z: -0.2 }; // left of the middle and below it, where the axes have their titles
+const EYE = { x: -0.9, y: -1.2, z: 0.9 }; // from there
 const clouds = new WeakMap(); // description -> promise of its points; a newer description has newer ones
 
 /** Draws a place in space, and an answer in it. */
@@ -17,9 +21,24 @@ export async function drawSpace(view, answer, place, isCurrent) {
   if (answer?.center_m) traces.push(...estimate(answer, plane, size));
   const unit = place.units === "metres" ? "m" : place.units;
   const [right, up, vertical] = axisNames(plane).map((name) => `${name} (${unit})`);
-  const axis = (title) => ({ title: { text: title }, showspikes: false, backgroundcolor: colours().ground, gridcolor: colours().line, zerolinecolor: colours().line });
-  const scene = { aspectmode: "data", dragmode: "turntable", xaxis: axis(right), yaxis: axis(up), zaxis: axis(vertical), camera: { eye: { x: -0.9, y: -1.2, z: 0.9 } } };
-  await Plotly.react(view, traces, layout({ scene, margin: { l: 0, r: 0, t: 0, b: 0 }, legend: { orientation: "h", y: 0, x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" }, uirevision: place.name }), CONFIG);
+  const narrow = view.clientWidth < NARROW_PX;
+  const font = { size: narrow ? 10 : 12 };
+  const axis = (title) => ({ title: { text: title, font }, tickfont: font, nticks: narrow ? 5 : 8, showspikes: false, backgroundcolor: colours().ground, gridcolor: colours().line, zerolinecolor: colours().line });
+  const camera = () => ({ eye: farther(EYE, CENTRE, narrow ? 2 : 1.25), center: { ...CENTRE }, up: { x: 0, y: 0, z: 1 } });
+  const scene = { aspectmode: "data", dragmode: "turntable", xaxis: axis(right), yaxis: axis(up), zaxis: axis(vertical), camera: camera() };
+  const legend = { orientation: "h", y: 0, yanchor: "top", x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" };
+  await Plotly.react(view, traces, layout({ scene, margin: { l: 0, r: 0, t: 0, b: 0 }, legend, uirevision: place.name }), CONFIG);
+  if (!view.reset) onFingers(view, true, () => pinched(view));
+  view.reset = () => Plotly.relayout(view, { "scene.camera": camera() });
+}
+
+const farther = (way, from, factor) => ({ x: from.x + factor * way.x, y: from.y + factor * way.y, z: from.z + factor * way.z });
+
+/** Two fingers' grip on the camera. */
+function pinched(view) {
+  const { eye, center, up } = view._fullLayout.scene._scene.getCamera();
+  const way = farther(center, eye, -1);
+  return (factor) => Plotly.relayout(view, { "scene.camera": { eye: farther(way, center, factor), center, up } });
 }
 
 function cloudOf(place) {
@@ -59,7 +78,7 @@ function cameras(place, plane, size) {
       append(lines, frustum(plane, each.centers_m[row], each.world_from_cam_wxyz[row], 0.035 * size));
     }
   }
-  const name = every > 1 ? `mapping cameras, every ${every}th` : "mapping cameras";
+  const name = every > 1 ? `1 of ${every} mapping cameras` : "mapping cameras";
   return [{ type: "scatter3d", mode: "lines", name, hoverinfo: "skip", line: { color: colours().walk, width: 1 }, ...lines }];
 }
 
