@@ -20,13 +20,33 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>irploc: the API</title>
 <link rel="icon" href="docs/favicon.png">
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<style>
+body { margin: 0; }
+#ask { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 0 auto; padding: 3rem 1.25rem; }
+#ask h1 { font-size: 1.25rem; margin: 0; }
+#ask label { display: block; font-weight: 600; }
+#ask input, #ask button { box-sizing: border-box; font: inherit; min-height: 44px; padding: 0 .9rem; border-radius: 8px; }
+#ask input { display: block; width: 100%; border: 1px solid #76838a; margin: .25rem 0 .75rem; }
+#ask button { border: 0; background: #14667a; color: #fff; font-weight: 600; cursor: pointer; }
+#wrong { color: light-dark(#b3261e, #ff8a80); }
+/* Swagger knows no dark: its colours are turned about, hues kept. On the root, so that its dialogs stay where one looks. */
+@media (prefers-color-scheme: dark) {
+  :root:has(#ask[hidden]) { color-scheme: light; background: #fff; filter: invert(.9) hue-rotate(180deg); }
+  .swagger-ui .dialog-ux .backdrop-ux { background: rgb(255 255 255 / .8); }
+}
+</style>
 </head>
 <body>
-<form id="ask" hidden style="font-family: sans-serif; padding: 2em">
-<label>Token of this service: <input id="token" type="password" autocomplete="off"></label> <button>Read</button>
+<form id="ask" hidden>
+<h1>The API of this service</h1>
+<p>The description is for whoever has the token of this service. It is forgotten when this page is left.</p>
+<label>Token <input id="token" type="password" autocomplete="current-password" required></label>
+<p id="wrong" role="alert" hidden>That token is not the right one.</p>
+<button>Show the API</button>
 </form>
 <div id="swagger-ui"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
@@ -40,6 +60,7 @@ async function start(token) {
   const answer = await fetch("openapi.json", {headers});
   const ask = document.getElementById("ask");
   ask.hidden = answer.status !== 401;
+  document.getElementById("wrong").hidden = !token || ask.hidden;
   if (!answer.ok) { return; }
   const ui = SwaggerUIBundle({spec: await answer.json(), dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
     onComplete: () => { if (token) { ui.preauthorizeApiKey("token", token); } }});
