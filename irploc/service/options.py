@@ -45,7 +45,9 @@ class Limits:
         if not 0 <= self.batch_wait_ms < float("inf"):
             raise BadInput(f"batch_wait_ms is {self.batch_wait_ms:g}, it must not be negative")
         if self.images > self.queue:
-            raise BadInput(f"a request may have {self.images} photos, the queue only {self.queue}: lower --max-images or raise --queue")
+            raise BadInput(
+                f"a request may have {self.images} photos, the queue only {self.queue}: lower --max-images or raise --queue"
+            )
 
     @property
     def upload_bytes(self) -> int:
