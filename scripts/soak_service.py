@@ -30,6 +30,7 @@ from urllib.parse import quote
 
 import numpy as np
 from bench_service import photos_to_ask
+from scipy.stats import theilslopes
 from service_clients import HOST, Answer, pause_s, read_answer, request_bytes
 from service_process import ServiceProcess, get, memory_mb
 from soak_requests import LEAVES_EARLY, LEAVES_LATE, SLOWLY, Case, Material, bomb, case, one, photos_of, quick
@@ -37,7 +38,7 @@ from soak_requests import LEAVES_EARLY, LEAVES_LATE, SLOWLY, Case, Material, bom
 LATER = (429, 503, 504)  # they ask a client to come back
 PREFERRED = ("bdi", "robust", "fused", "structure")
 MOST_GROWTH, MEASURED_FROM_S = 0.05, 60.0
-PERIOD_S = 30.0  # of reloads and of bursts; memory is compared over whole ones, as it goes up and down with them
+PERIOD_S = 30.0  # of reloads and of bursts
 TRIES, ANSWER_S, PATIENCE_S = 12, 90.0, 20.0
 TOLERANCE_M = 1e-3  # a batch of another size adds in another order
 Key = tuple[str, str]
@@ -230,12 +231,14 @@ def probe(port: int, seconds: float) -> list[float]:
 
 
 def growth(memory: Sequence[tuple[float, float]], from_s: float) -> tuple[float, float, float] | None:
-    """Megabytes at ``from_s`` and at the end, medians over half a minute, and the growth between; None before that."""
-    early = [size for at, size in memory if from_s <= at < from_s + PERIOD_S]
-    late = [size for at, size in memory if at > memory[-1][0] - PERIOD_S]
-    if not early or memory[-1][0] < from_s + 2 * PERIOD_S:
+    """Megabytes at ``from_s`` and at the end, and the growth between, on the line of Theil and Sen through all seconds: what
+    requests and reloads take for a moment, a tenth up and down, would hide 5 % between any two of them. None where there
+    are too few."""
+    at, size = np.array([one for one in memory if one[0] >= from_s]).reshape(-1, 2).T
+    if len(at) < 2 * PERIOD_S:
         return None
-    before, after = statistics.median(early), statistics.median(late)
+    slope, at_zero, *_ = theilslopes(size, at)
+    before, after = at_zero + slope * from_s, at_zero + slope * at[-1]
     return before, after, after / before - 1
 
 
@@ -266,8 +269,11 @@ def report(seen: Seen, health_ms: Sequence[float]) -> None:
         print(f"{method}: p50 {p50:.2f} s, p99 {p99:.2f} s; answers differ by {1e3 * moved:.3f} mm at most")
     p50, p99 = np.percentile(health_ms, (50, 99))
     print(f"/healthz: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {max(health_ms):.1f} ms of {len(health_ms)}")
-    step = max(1, len(seen.memory) // 20)
-    print("memory, MB: " + ", ".join(f"{at:.0f} s {size:.0f}" for at, size in seen.memory[::step]))
+    minutes: dict[int, list[float]] = {}
+    for at, size in seen.memory:
+        minutes.setdefault(int(at // 60), []).append(size)
+    print("memory, MB, median (most) of each minute: ", end="")
+    print(", ".join(f"{statistics.median(sizes):.0f} ({max(sizes):.0f})" for sizes in minutes.values()))
 
 
 def main() -> None:
@@ -288,7 +294,9 @@ def main() -> None:
     if grown is None:
         print("too short to tell whether memory grows")
     else:
-        print(f"memory: {grown[0]:.0f} MB after the first minute, {grown[1]:.0f} MB at the end, {100 * grown[2]:+.1f} %")
+        print(
+            f"memory on a line: {grown[0]:.0f} MB after the first minute, {grown[1]:.0f} MB at the end, {100 * grown[2]:+.1f} %"
+        )
         if grown[2] > MOST_GROWTH:
             seen.failures.append(f"memory grew by {100 * grown[2]:.1f} %, {100 * MOST_GROWTH:.0f} % are allowed")
     if status != 0:

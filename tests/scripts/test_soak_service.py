@@ -121,13 +121,12 @@ def test_a_text_that_is_answered_as_a_photo_is_a_failure(scripts: SimpleNamespac
 
 
 def test_memory_grows_from_the_first_minute_to_the_end(scripts: SimpleNamespace) -> None:
-    memory = [
-        (float(second), 100.0 + (second if second < 60 else 60) + (40 if second == 65 else 0)) for second in range(180)
-    ]
-    assert scripts.soak.growth(memory, 60.0) == (160.0, 160.0, 0.0)
-    memory += [(float(second), 168.0) for second in range(180, 210)]
-    assert scripts.soak.growth(memory, 60.0) == (160.0, 168.0, pytest.approx(0.05))
-    assert scripts.soak.growth(memory[:110], 60.0) is None
+    flat = [(float(second), 100.0 + min(second, 60) + (40 if second % 10 == 0 else 0)) for second in range(600)]
+    assert scripts.soak.growth(flat, 60.0) == pytest.approx((160.0, 160.0, 0.0), abs=1e-3)
+    growing = [(at, size + 0.02 * max(at - 60.0, 0.0)) for at, size in flat]
+    assert scripts.soak.growth(growing, 60.0) == pytest.approx((160.0, 170.8, 0.067), rel=1e-2)
+    assert scripts.soak.growth(growing[:110], 60.0) is None
+    assert scripts.soak.growth(growing[:50], 60.0) is None
 
 
 def test_what_is_got_is_what_the_service_says_of_itself(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
