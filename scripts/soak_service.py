@@ -5,8 +5,9 @@
 Several clients send what ``soak_requests.py`` lists. Every half minute the scene is read again while they ask, and a burst
 fills the queue. Each photo is asked for alone first, by each method; later answers must be the same. The program fails on
 an answer of 5xx that does not ask to come back, on any status that is not right for its request, on broken or refused
-connections, on a good request without its right answer, on memory that grows by more than 5 % after the first minute, and
-on a traceback in the log. How long `/healthz` takes, asked by a process of its own, shows whether the event loop is blocked.
+connections, on a good request without its right answer, on memory that grows by more than 5 % after the first minute, as
+a robust line through all seconds tells, and on a traceback in the log. How long `/healthz` takes, asked by a process of
+its own, shows whether the event loop is blocked.
 """
 
 from __future__ import annotations
@@ -294,9 +295,7 @@ def main() -> None:
     if grown is None:
         print("too short to tell whether memory grows")
     else:
-        print(
-            f"memory on a line: {grown[0]:.0f} MB after the first minute, {grown[1]:.0f} MB at the end, {100 * grown[2]:+.1f} %"
-        )
+        print(f"memory: {grown[0]:.0f} MB after the first minute, {grown[1]:.0f} MB at the end, {100 * grown[2]:+.1f} %")
         if grown[2] > MOST_GROWTH:
             seen.failures.append(f"memory grew by {100 * grown[2]:.1f} %, {100 * MOST_GROWTH:.0f} % are allowed")
     if status != 0:
