@@ -12,8 +12,8 @@ import ctypes
 import gc
 from typing import Any
 
-_M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8  # of glibc's malloc.h
-_HEAPS, _KEPT_BYTES = 2, 100_000_000
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
+_HEAPS, _KEPT_BYTES, _MAPPED_BYTES = 2, 100_000_000, 1 << 15
 _EVERY_S = 2.0  # it takes some milliseconds
 
 
@@ -22,8 +22,10 @@ def share_heaps() -> bool:
     mallopt = _of_libc("mallopt")
     if mallopt is None:
         return False
-    # The second also fixes the size from which arrays are mapped, and given back at once.
-    return bool(mallopt(_M_ARENA_MAX, _HEAPS)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES))
+    # What is larger than the last is mapped by itself and given back at once: it leaves no holes between what is small.
+    chosen = ((_M_ARENA_MAX, _HEAPS), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_MMAP_THRESHOLD, _MAPPED_BYTES))
+    done = [mallopt(option, value) for option, value in chosen]
+    return all(done)
 
 
 def give_back() -> bool:

@@ -21,7 +21,7 @@ def resident_mb():
     return int(re.search(r"VmRSS:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
 
 assert share_heaps()
-pieces = [b"x" * 100_000 for _ in range(1000)]
+pieces = [b"x" * 20_000 for _ in range(5000)]
 full = resident_mb()
 del pieces[:-1]
 kept = resident_mb()
