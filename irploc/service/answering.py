@@ -106,10 +106,12 @@ def decode_unless_large(asked: Asked) -> DecodedPhoto | None:
 
 
 def decode(asked: Asked) -> DecodedPhoto:
+    """A photo of any size decoded and reduced as the mapping photos were, or with the error in its place."""
     return decode_photo(asked.photo, asked.photo.name, asked.localizer.max_side)
 
 
 def too_narrow(asked: Asked, decoded: DecodedPhoto) -> BadInput:
+    """What is said of a photo with fewer pixels a side than its encoder takes: its own size, and what is left of it."""
     width, height = decoded_size(asked.photo)
     reduced = f"{decoded.shape[2]}x{decoded.shape[1]}"
     seen = "" if reduced == f"{width}x{height}" else f" and {reduced} once it is reduced as the mapping photos were"

@@ -18,7 +18,8 @@ _EVERY_S = 2.0  # it takes some milliseconds
 
 
 def share_heaps() -> bool:
-    """Keeps glibc from giving every thread a heap of its own; before the first thread starts. Whether it could be done."""
+    """Keeps glibc from giving every thread a heap of its own, and large arrays out of heaps; before the first thread starts.
+    Whether it could be done."""
     mallopt = _of_libc("mallopt")
     if mallopt is None:
         return False
