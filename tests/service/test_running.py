@@ -24,9 +24,11 @@ from irploc.errors import BadInput
 from irploc.service.running import _address, _listening
 
 TESTS = Path(__file__).resolve().parents[1]
-# An encoder that brings pycolmap in the thread that loads, as methods do, and takes a second for a photo.
+# An encoder that brings pycolmap in the thread that loads, as methods do, takes its time in C++ code to load, where Python
+# cannot stop a thread in order, and takes a second for a photo.
 PROGRAM = """
 import sys, time
+import torch
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from tiny_place import TinyEncoder
@@ -36,7 +38,9 @@ from irploc.encoders import ENCODERS, EncoderEntry
 def slow(name, options):
     from irploc.pycolmap_safe import import_pycolmap
     import_pycolmap()
-    time.sleep(float(sys.argv[3]))
+    end, matrix = time.monotonic() + float(sys.argv[3]), torch.ones(1000, 1000)
+    while time.monotonic() < end:
+        matrix @ matrix
     return TinyEncoder(pause_s=float(sys.argv[4]))
 
 ENCODERS.register("tiny")(EncoderEntry(slow, 16, "test"))
