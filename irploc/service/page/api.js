@@ -40,7 +40,16 @@ export async function request(path, options = {}) {
   }
 }
 
-export const json = async (path, options) => (await request(path, options)).json();
+/** The content of an answer; one that breaks off is none. */
+export async function json(path, options) {
+  const answer = await request(path, options);
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "no_connection", "The answer broke off.");
+  }
+}
 
 /** Whether the service answers at all, be it that it is loading. */
 export async function isThere() {

@@ -87,7 +87,7 @@ export class Photos extends EventTarget {
     const { status, code, retryAfter, isUnreached } = error;
     if (isUnreached || status === 504) photo.lost += 1;
     if (isUnreached) {
-      this.#set(photo, "offline", isGivenUp(photo) ? error.message : `${error.message} It is sent again once it does.`);
+      this.#set(photo, "offline", isGivenUp(photo) ? error.message : `${error.message} The photo is sent again once the service is there.`);
       this.#watch();
     } else if (PAUSING.has(status) && !isGivenUp(photo)) {
       this.#set(photo, "queued", "waiting");
