@@ -48,6 +48,7 @@ class Metrics:
         )
         self.queue = Gauge("queue_photos", "Photos accepted and not answered yet.", **own)
         self.received = Gauge("received_bytes", "Of uploads in memory.", **own)
+        self.kept = Gauge("kept_uploads", "Answered photos that were to be kept, since the start.", ("result",), **own)
         self.ready = Gauge("ready", "1 once the scenes are loaded.", **own)
         self.reloads = Counter("reloads", "Scenes read again.", ("result",), **own)
         self.mapping_photos = Gauge("scene_mapping_photos", "Mapping photos of a loaded scene.", ("scene",), **own)
@@ -70,6 +71,11 @@ class Metrics:
         """Where the lengths of queues are read when somebody asks."""
         self.queue.set_function(queue)
         self.received.set_function(received)
+
+    def watch_kept(self, **counts: Callable[[], float]) -> None:
+        """Where it is read what became of photos that were to be kept, by result."""
+        for result, count in counts.items():
+            self.kept.labels(result).set_function(count)
 
     def loaded(self, photos: dict[str, int]) -> None:
         """Which scenes answer, with their numbers of mapping photos."""

@@ -52,6 +52,8 @@ class Service:
         self._loading = asyncio.Lock()
         self.received = Received(self.options.limits.received_bytes)
         self.metrics.watch(lambda: self.batcher.accepted, lambda: self.received.in_memory)
+        if (keeper := self.keeper) is not None:
+            self.metrics.watch_kept(kept=lambda: keeper.kept, full=lambda: keeper.full, failed=lambda: keeper.failed)
 
     @property
     def ready(self) -> Hosting:

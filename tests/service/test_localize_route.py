@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,7 @@ def test_what_was_answered_is_kept_under_names_of_ours(client: httpx.Client, pho
         time.sleep(0.01)  # it is written after the answer
     photo = found[0].with_suffix(".jpg")
     assert photo.read_bytes() == content
+    assert re.search(r'^irploc_kept_uploads{result="kept"} [1-9]', client.get("/metrics").text, re.MULTILINE)
     assert not any(b"words" in path.read_bytes() for path in kept.iterdir() if path.suffix != ".json")
     assert (kept.stat().st_mode & 0o777, photo.stat().st_mode & 0o777) == (0o700, 0o600)
 
