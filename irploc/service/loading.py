@@ -60,10 +60,10 @@ def load_hosting(options: HostingOptions, before: Hosting | None = None) -> Load
         NotFound, BadInput, Mismatch: when a scene, a method that was named, or a floor map cannot be loaded.
     """
     names = _names(options)
-    known = (
-        options.floor_maps if before is None else [(name, path) for name, path in options.floor_maps if name in ("", *names)]
-    )
-    floors = _floors_by_scene(known, names)
+    floor_maps = options.floor_maps
+    if before is not None:  # the scene of a floor map may have gone since
+        floor_maps = tuple((name, path) for name, path in floor_maps if name in ("", *names))
+    floors = _floors_by_scene(floor_maps, names)
     encoders = [] if before is None else [hosted.encoder for hosted in before]
     hosted: dict[str, HostedScene] = {}
     failed: dict[str, str] = {}
