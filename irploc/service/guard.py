@@ -181,9 +181,20 @@ class _Cors(CORSMiddleware):
         answer = super().preflight_response(request_headers)
         if answer.status_code < 400:
             return answer
-        problem = Problem(400, "preflight_refused", bytes(answer.body).decode())
-        problem.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
-        return answer_of(problem)
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _Refusal(Problem(400, "preflight_refused", bytes(answer.body).decode(), headers))
+
+
+class _Refusal(Response):
+    """A problem that learns of its request when it is sent."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(status_code=problem.status)
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """With the request's id."""
+        await answer_of(self._problem, scope)(scope, receive, send)
 
 
 class Token:

@@ -7,9 +7,12 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from irploc.service.problems import Problem, bytes_of
+
 _LONGEST_S, _MOST_BYTES = 20.0, 1 << 16
 _LEAST_TAKEN = 1 << 14  # bytes of an answer in that time
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_NO_HTTP = Problem(400, "malformed_request", "what was sent is no HTTP/1.1 request")
+_TOO_LARGE = Problem(431, "head_too_large", f"the request's head is longer than {_MOST_BYTES >> 10} kB")
 
 
 class ShortHeads(HttpToolsProtocol):
@@ -69,9 +72,7 @@ class ShortHeads(HttpToolsProtocol):
         if not self._began:  # else most of it may be of requests before
             self._other_bytes += len(data) - (self._body_bytes - body_before)
         if self._other_bytes > _MOST_BYTES + self._body_bytes:
-            if not self._answers():
-                self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse(_TOO_LARGE)
         elif not self._in_message and self._deadline is None and not self._answers():
             self._await_head()  # of empty lines after a request the parser says nothing
 
@@ -89,6 +90,16 @@ class ShortHeads(HttpToolsProtocol):
         """Closes an idle connection, also to a client that has not taken the last answer."""
         super().timeout_keep_alive_handler()
         self._watch_reader()
+
+    def send_400_response(self, msg: str) -> None:
+        """In the form of every other error."""
+        self._refuse(_NO_HTTP)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Ends the connection; with words, unless an answer is under way."""
+        if not self._answers():
+            self.transport.write(bytes_of(problem))
+        self.transport.close()
 
     def _await_head(self) -> None:
         self._other_bytes = 0

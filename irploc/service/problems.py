@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import secrets
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -57,6 +59,22 @@ def answer_of(problem: Problem, scope: Scope | None = None) -> Response:
     request_id = state.get("request_id")
     body = problem.to_json() if request_id is None else {**problem.to_json(), "request_id": request_id}
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def bytes_of(problem: Problem) -> bytes:
+    """A problem as a whole HTTP answer, after which the connection is closed; of what was no request yet."""
+    request_id = secrets.token_hex(8)
+    body = json.dumps({**problem.to_json(), "request_id": request_id}).encode()
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(body)),
+        "X-Request-Id": request_id,
+        "Connection": "close",
+        **problem.headers,
+    }
+    logger.info("a connection was ended: %s %s %s", problem.status, problem.code, request_id)
+    lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 def of_photo(error: IrplocError, name: str = "") -> Problem:

@@ -174,6 +174,8 @@ def test_its_preflight_needs_no_token(client: httpx.Client) -> None:
         "/v1/localize", headers={"Origin": "https://app.example", "Access-Control-Request-Method": "DELETE"}
     )
     assert (refused.status_code, refused.json()["code"]) == (400, "preflight_refused")
+    assert refused.json()["request_id"] == refused.headers["x-request-id"]
+    assert refused.headers["access-control-allow-origin"] == "https://app.example"
     other = client.options("/v1/localize", headers={"Origin": "https://evil.example", **asked})
     assert (other.status_code, other.json()["code"]) == (403, "origin_not_allowed")
 

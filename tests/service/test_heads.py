@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 import uvicorn
@@ -64,7 +66,23 @@ def test_a_head_that_does_not_come_closes_the_connection(pieces: tuple[bytes, ..
 
 
 def test_a_head_without_end_is_refused() -> None:
-    assert asked(GET, *[b"X: " + b"a" * 30_000 + b"\r\n"] * 3, pause_s=0.05).startswith(b"HTTP/1.1 431 ")
+    said = asked(GET, *[b"X: " + b"a" * 30_000 + b"\r\n"] * 3, pause_s=0.05)
+    assert said.startswith(b"HTTP/1.1 431 ") and problem_in(said)["code"] == "head_too_large"
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n"])
+def test_what_is_no_request_is_answered_as_every_other_error(sent: bytes) -> None:
+    said = asked(sent)
+    assert said.startswith(b"HTTP/1.1 400 ") and problem_in(said)["code"] == "malformed_request"
+
+
+def problem_in(said: bytes) -> dict[str, Any]:
+    """The body of an answer after which the connection was closed."""
+    head, _, rest = said.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Type: application/problem+json\r\n" in head and rest.endswith(b"<closed>")
+    problem: dict[str, Any] = json.loads(rest.removesuffix(b"<closed>"))
+    assert f"X-Request-Id: {problem['request_id']}".encode() in head
+    return problem
 
 
 def test_a_slow_answer_and_a_half_of_the_next_head_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
