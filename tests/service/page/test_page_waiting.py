@@ -44,14 +44,16 @@ def test_photos_wait_together_while_the_service_takes_none(
     stop_the_clock(visit)
     visit.page.route("**/v1/localize", refuse)
     visit.send(*scene.frames.images[:4])
-    within(20, lambda: visit.verdicts() == [badge] * 4)
+    entries = visit.page.locator("#list .words")
+    within(20, lambda: entries.all_inner_texts() == [words] * 4)
+    assert visit.verdicts() == [badge] * 4
     assert len(asked) == 2
     assert words in visit.page.locator("#verdict").inner_text()
     assert "once the photo is answered" in visit.page.locator("#view").inner_text()
     assert visit.page.get_attribute('#verdict [data-act="again"]', "aria-disabled") == "true"
     for pause in range(10):
         visit.page.clock.run_for(1000)
-        within(20, lambda: visit.verdicts() == [badge] * 4 and len(asked) == 3 + pause)  # noqa: B023
+        within(20, lambda: entries.all_inner_texts() == [words] * 4 and len(asked) == 3 + pause)  # noqa: B023
     visit.page.clock.run_for(1000)
     within(20, lambda: all(verdict in ANSWERED for verdict in visit.verdicts()))
     assert len(asked) == 16
