@@ -23,9 +23,10 @@ demo: setup
 	@echo "== running irploc demo"
 	@$(BIN)/irploc demo
 
+# Bytecode is kept whatever the environment says: the tests start many processes, which would compile everything again.
 test: setup
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup
 	@echo "== ruff"
