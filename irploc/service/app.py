@@ -78,7 +78,7 @@ def create_app(
     app.add_exception_handler(IrplocError, _irploc_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    describe(app, chosen.token is not None)
+    describe(app, chosen.token is not None, chosen.limits.images)
     return app
 
 

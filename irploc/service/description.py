@@ -27,7 +27,7 @@ PROBLEMS = {
     422: "`invalid_request`: a field that cannot be; `no_image`; `unusable_image`: truncated, too small …",
     429: "`too_busy`: the queue or the memory for uploads is full; `Retry-After` says when to come again.",
     500: "`internal_error`: a mistake of the service; its log has more, under `request_id`.",
-    503: "`not_ready`: the scenes are being loaded; `shutting_down`: the service ends.",
+    503: "`not_ready`: the scenes are being loaded.",
     504: "`timed_out`: no answer within the time limit.",
 }
 _EVERYWHERE = (401, 403, 405, 500)
@@ -80,7 +80,7 @@ def localize_body() -> dict[str, Any]:
         **{name: _of_form(field) for name, field in fields.items()},
     }
     schema = {"type": "object", "required": ["images"], "additionalProperties": False, "properties": properties}
-    schema["not"] = {"required": ["focal", "camera"]}
+    schema["dependentSchemas"] = {"focal": {"properties": {"camera": False}}}  # one of them; tools stumble over ``not``
     encoding = {
         "camera": {"contentType": "application/json"},
         "images": {"contentType": "image/jpeg, image/png, image/webp"},
@@ -107,29 +107,32 @@ def localize_responses() -> dict[int | str, dict[str, Any]]:
     return {200: answered, **{status: {} for status in _OF_LOCALIZE}}
 
 
-def describe(app: FastAPI, asks_token: bool) -> None:
+def describe(app: FastAPI, asks_token: bool, most_images: int) -> None:
     """Makes the application's description say what holds for every route.
 
     Args:
         app: with all its routes.
         asks_token: whether requests need one.
+        most_images: photos that one request may have.
     """
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _completed(made(), asks_token)
+            app.openapi_schema = _completed(made(), asks_token, most_images)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _completed(described: dict[str, Any], asks_token: bool) -> dict[str, Any]:
+def _completed(described: dict[str, Any], asks_token: bool, most_images: int) -> dict[str, Any]:
     parts = described.setdefault("components", {})
     schemas = parts.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    answer = described["paths"]["/v1/localize"]["post"]["responses"]["200"]["content"]["application/json"]
+    localize = described["paths"]["/v1/localize"]["post"]
+    localize["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["images"]["maxItems"] = most_images
+    answer = localize["responses"]["200"]["content"]["application/json"]
     answer["examples"] = _EXAMPLES  # here, since FastAPI leaves every null out
     intrinsics = Intrinsics.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.setdefault("Intrinsics", intrinsics)

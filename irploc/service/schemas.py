@@ -25,7 +25,7 @@ class Model(BaseModel):
 class Intrinsics(Model):
     """A camera in COLMAP's models and parameter order, pixels; the first pixel's centre is at (0.5, 0.5)."""
 
-    model: str = Field(examples=["PINHOLE"])
+    model: str = Field(examples=["PINHOLE"], json_schema_extra={"enum": list(CAMERA_MODELS)})
     width: int = Field(gt=0, le=100_000, examples=[640])
     height: int = Field(gt=0, le=100_000, examples=[480])
     params: list[Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]] = Field(

@@ -19,7 +19,7 @@ from irploc.geometry.poses import Poses
 from irploc.localizer.localization import Corrected, Localization
 from irploc.service import schemas
 from irploc.service.description import PROBLEMS
-from irploc.service.options import ServiceOptions
+from irploc.service.options import Limits, ServiceOptions
 from irploc.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
@@ -94,6 +94,21 @@ def test_the_form_has_photos_and_every_field_with_words(described: dict[str, Any
     assert form["properties"]["images"]["items"] == {"type": "string", "format": "binary"}
     assert all(field["description"] for field in form["properties"].values())
     assert form["required"] == ["images"]
+    assert form["properties"]["images"]["maxItems"] == Limits().images
+    assert "PINHOLE" in described["components"]["schemas"]["Intrinsics"]["properties"]["model"]["enum"]
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_every_code_that_is_documented_exists_and_the_other_way_round() -> None:
+    raised = set()
+    for path in Path(str(schemas.__file__)).parent.rglob("*.py"):
+        raised |= set(re.findall(r'\bProblem\(\s*(\d{3}),\s*"(\w+)"', path.read_text()))
+    told = set(re.findall(r"^\| (\d{3}) \| `(\w+)` \|", (DOCS / "service.md").read_text(), re.MULTILINE))
+    assert told == raised
+    of_operations = {code for words in PROBLEMS.values() for code in re.findall(r"`([a-z_]+)`", words) if "_" in code}
+    assert of_operations <= {code for _, code in raised} | {"floor_map", "request_id"}
 
 
 def test_every_operation_has_a_name_a_group_words_and_problems_in_one_form(described: dict[str, Any]) -> None:
