@@ -113,7 +113,7 @@ def rate_of(ends_s: Sequence[float]) -> float:
 
 def batch_counts(metrics: str) -> tuple[float, float] | None:
     """Photos that were encoded and the batches they came in, from the text of ``/metrics``; None where it does not say."""
-    found = dict(re.findall(r"^irploc_\w*batch_(?:size|photos)_(sum|count)(?:\{[^}]*\})? (\S+)$", metrics, re.MULTILINE))
+    found = dict(re.findall(r"^irploc_batch_photos_(sum|count) (\S+)$", metrics, re.MULTILINE))
     return (float(found["sum"]), float(found["count"])) if {"sum", "count"} <= found.keys() else None
 
 
@@ -245,6 +245,8 @@ def main() -> None:
 
 def _line(turn: ServiceTurn) -> str:
     batch, best = turn.encoder.best
+    if not turn.outcome.latencies_ms:
+        return f"{turn.clients} clients: no photo was answered, other answers: {others([turn])}"
     p50 = statistics.median(turn.outcome.latencies_ms)
     return (
         f"{turn.clients} clients {turn.rate:.2f} photos/s, p50 {p50:.1f} ms; "

@@ -56,14 +56,12 @@ class Outcome:
         latencies_ms: of those photos.
         statuses: of all answers that were counted; "0" where a connection broke.
         cpu_s: of this process.
-        wall_s: from the first request to the last answer.
     """
 
     ends_s: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     cpu_s: float = 0.0
-    wall_s: float = 0.0
 
     def add(self, status: int, end_s: float, latency_ms: float) -> None:
         """Counts an answer."""
@@ -138,7 +136,7 @@ async def run(job: Job) -> Outcome:
     outcome = Outcome()
     cpu_s, began = time.process_time(), time.perf_counter()
     await asyncio.gather(*(_client(job, number, requests, outcome, began) for number in range(job.clients)))
-    outcome.cpu_s, outcome.wall_s = time.process_time() - cpu_s, time.perf_counter() - began
+    outcome.cpu_s = time.process_time() - cpu_s
     return outcome
 
 

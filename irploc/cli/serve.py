@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ def serve(
     is a token (and a warning says so). Tokens and photos are sent as they are: put a proxy with TLS before a service that
     others reach over a network.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means to read the scenes again, which are about to be read
     options = _options(host, of_service)
     _check_installed()
     from irploc.service.hosting import HostingOptions

@@ -107,10 +107,13 @@ def decode_unless_large(asked: Asked) -> DecodedPhoto | None:
 
 def decode(asked: Asked) -> DecodedPhoto:
     """A photo of any size decoded and reduced as the mapping photos were, or with the error in its place."""
-    return decode_photo(asked.photo, asked.photo.name, asked.localizer.max_side)
+    decoded = decode_photo(asked.photo, asked.photo.name, asked.localizer.max_side)
+    if decoded.error is None and min(decoded.shape[1:]) < asked.localizer.encoder.minimum_side:
+        decoded.error = _too_narrow(asked, decoded)
+    return decoded
 
 
-def too_narrow(asked: Asked, decoded: DecodedPhoto) -> BadInput:
+def _too_narrow(asked: Asked, decoded: DecodedPhoto) -> BadInput:
     """What is said of a photo with fewer pixels a side than its encoder takes: its own size, and what is left of it."""
     width, height = decoded_size(asked.photo)
     reduced = f"{decoded.shape[2]}x{decoded.shape[1]}"
@@ -136,7 +139,8 @@ def encode(batch: Sequence[Job], give: Giver) -> list[Group]:
 
 
 def answer(groups: Sequence[Group], costs_s: Costs, give: Giver) -> list[Group]:
-    """Asks methods, those that are quick first, until their turn is over; at least one, so that it goes on.
+    """Asks methods, those that are quick first, until their turn is over; and in each turn at least one photo of those that
+    wait longest, so that quick ones never keep slow ones waiting for ever.
 
     Args:
         groups: what waits; photos are taken out of them.
@@ -147,17 +151,28 @@ def answer(groups: Sequence[Group], costs_s: Costs, give: Giver) -> list[Group]:
         What still waits.
     """
     end = time.perf_counter() + _TURN_S
-    waiting = sorted(groups, key=lambda group: costs_s.get(group.methods, 0.0))
-    for group in waiting:
+    for group in groups:
         group.drop_over()
-        while group.jobs and (started := time.perf_counter()) < end:
-            methods = group.methods
-            cost = costs_s.get(methods)
-            jobs, vectors = group.take(1 if cost is None else max(1, int(_TURN_S / max(cost, 1e-6))))
-            give(jobs, _estimated_apart(jobs, vectors, group.encode_ms))
-            costs_s[methods] = (time.perf_counter() - started) / len(jobs)
-            group.drop_over()
+    waiting = sorted((group for group in groups if group.jobs), key=lambda group: costs_s.get(group.methods, 0.0))
+    longest = min(waiting, key=lambda group: group.jobs[0].since, default=None)
+    for group in waiting:
+        while group.jobs and time.perf_counter() < end:
+            _answer_some(group, costs_s, give)
+            longest = None if group is longest else longest
+    if longest is not None:
+        _answer_some(longest, costs_s, give, 1)
     return [group for group in waiting if group.jobs]
+
+
+def _answer_some(group: Group, costs_s: Costs, give: Giver, most: int | None = None) -> None:
+    """Takes as many photos of a group as fit into a turn by what they took last time; at least one, and ``most`` at most."""
+    started, methods = time.perf_counter(), group.methods
+    cost = costs_s.get(methods)
+    fitting = 1 if cost is None else max(1, int(_TURN_S / max(cost, 1e-6)))
+    jobs, vectors = group.take(fitting if most is None else min(fitting, most))
+    give(jobs, _estimated_apart(jobs, vectors, group.encode_ms))
+    costs_s[methods] = (time.perf_counter() - started) / len(jobs)
+    group.drop_over()
 
 
 def _encoded(batch: Sequence[Job]) -> list[np.ndarray | Exception]:

@@ -47,8 +47,7 @@ def create_app(
     """
     chosen = options or ServiceOptions()
     metrics = Metrics()
-    middleware = guards(chosen)
-    middleware.insert(1, Middleware(Observed, metrics=metrics))
+    middleware = [Middleware(Observed, metrics=metrics), *guards(chosen)]
     keeper = Keeper(chosen.keep_uploads, int(chosen.keep_mb * MEGABYTE)) if chosen.keep_uploads else None
 
     @asynccontextmanager

@@ -13,10 +13,11 @@ import asyncio
 import logging
 import math
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from irploc.errors import IrplocError
 from irploc.localizer.localization import Localization
@@ -31,7 +32,6 @@ from irploc.service.answering import (
     decode_unless_large,
     encode,
     logged,
-    too_narrow,
 )
 from irploc.service.metrics import Metrics
 from irploc.service.options import Limits
@@ -40,6 +40,33 @@ from irploc.service.problems import Problem
 logger = logging.getLogger(__name__)
 _LONGEST_RETRY_S = 60
 _PAUSE_S = 0.1
+_DECODE, _DECODE_LARGE, _ENCODE = _THREADS = ("irploc-decode", "irploc-decode-large", "irploc-encode")
+
+
+class Pace:
+    """How long a photo takes, encoding and its method together, by the last dozen of them."""
+
+    def __init__(self) -> None:
+        self._worked_s, self._answered = 0.1, 1.0
+
+    @property
+    def seconds_each(self) -> float:
+        """A weighted mean."""
+        return self._worked_s / self._answered
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While photos are encoded, or methods answer."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._worked_s += time.perf_counter() - started
+
+    def answered(self, photos: int) -> None:
+        """Photos whose work was counted."""
+        kept = 0.92**photos
+        self._worked_s, self._answered = kept * self._worked_s, kept * self._answered + photos
 
 
 class Batcher:
@@ -56,11 +83,11 @@ class Batcher:
         self._decoding = 0
         self._ready: list[Job] = []
         self._changed = asyncio.Event()
-        self._decoders = ThreadPoolExecutor(min(_cores(), 8), "decode")
-        self._large_decoders = ThreadPoolExecutor(1 if _cores() < 3 else 2, "decode-large")
-        self._encoder = ThreadPoolExecutor(1, "encode")
+        self._decoders = ThreadPoolExecutor(min(_cores(), 8), _DECODE)
+        self._large_decoders = ThreadPoolExecutor(1 if _cores() < 3 else 2, _DECODE_LARGE)
+        self._encoder = ThreadPoolExecutor(1, _ENCODE)
         self._running: asyncio.Task[None] | None = None
-        self._seconds_each = 0.1
+        self._pace = Pace()
         self._costs_s: Costs = {}
         self._encoded: list[Group] = []  # that wait for their methods
 
@@ -92,7 +119,7 @@ class Batcher:
     def check_room(self, photos: int) -> None:
         """Raises Problem 429, with the seconds after which to try again, where the queue has no room for so many."""
         if self._accepted + photos > self._limits.queue:
-            seconds = min(max(math.ceil(self._accepted * self._seconds_each), 1), _LONGEST_RETRY_S)
+            seconds = min(max(math.ceil(self._accepted * self._pace.seconds_each), 1), _LONGEST_RETRY_S)
             raise Problem(
                 429,
                 "too_busy",
@@ -133,8 +160,6 @@ class Batcher:
             self._changed.set()
         if decoded.error is not None:
             return decoded.error
-        if min(decoded.shape[1:]) < asked.localizer.encoder.minimum_side:
-            return too_narrow(asked, decoded)
         self._metrics.stages.labels("decode").observe(decoded.decode_ms / 1e3)
         job = Job(asked, decoded, loop.create_future())
         self._ready.append(job)
@@ -155,24 +180,23 @@ class Batcher:
     async def _encode_next(self) -> None:
         """Encodes the next batch, once there is one, and lets its methods answer."""
         batch = await self._next_batch()
-        started = time.perf_counter()
         try:
-            groups = await asyncio.get_running_loop().run_in_executor(self._encoder, encode, batch, self._giver())
+            with self._pace.at_work():
+                groups = await asyncio.get_running_loop().run_in_executor(self._encoder, encode, batch, self._giver())
         except Exception as error:
             self._give(batch, [logged(error)] * len(batch))
             return
         self._metrics.batches.observe(len(batch))
         self._encoded += groups
         await self._let_methods_answer()
-        each = (time.perf_counter() - started) / len(batch)
-        self._seconds_each += 0.1 * (each - self._seconds_each)
 
     async def _let_methods_answer(self) -> None:
         """One turn of those that wait for it."""
         groups, self._encoded = self._encoded, []
         loop = asyncio.get_running_loop()
         try:
-            left = await loop.run_in_executor(self._encoder, answer, groups, self._costs_s, self._giver())
+            with self._pace.at_work():
+                left = await loop.run_in_executor(self._encoder, answer, groups, self._costs_s, self._giver())
         except Exception as error:
             for group in groups:
                 self._give(group.jobs, [logged(error)] * len(group.jobs))
@@ -190,6 +214,7 @@ class Batcher:
 
     def _give(self, jobs: Sequence[Job], outcomes: Sequence[Localization | Exception]) -> None:
         """Answers to those who still wait for them."""
+        self._pace.answered(len(jobs))
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, Localization):
                 self._observe(outcome, time.perf_counter() - job.since)
@@ -231,6 +256,11 @@ class Batcher:
     def _oldest_alike(self) -> list[Job]:
         self._ready = [job for job in self._ready if not job.future.done()]  # of requests that gave up
         return [job for job in self._ready if job.alike == self._ready[0].alike]
+
+
+def still_working() -> bool:
+    """Whether a thread of a queue that was stopped, or whose loop was, goes on; Python's end would wait for it."""
+    return any(thread.name.startswith(_THREADS) for thread in threading.enumerate())
 
 
 def _cores() -> int:

@@ -43,16 +43,16 @@ def _check_jpeg(content: bytes) -> None:
     position, segments, scans, exif, pixels = 2, 0, 0, 0, 0
     while position + 4 <= len(content):
         found = _MARKER.search(content, position)
-        if found is None:
-            return
-        if not scans and found.start() - position > _FILL:
+        if not scans and (len(content) if found is None else found.start()) - position > _FILL:
             raise Overloaded("rubbish between its segments")
-        marker, position = content[found.start() + 1], found.end()
-        if marker == _EOI:
+        if found is None or content[found.end() - 1] == _EOI:
             return
+        marker, position = content[found.end() - 1], found.end()
+        segments += 1
+        if segments > _SEGMENTS:
+            raise Overloaded("too many segments")
         if marker in _STANDALONE:
             continue
-        segments += 1
         scans += marker == _SOS
         length = int.from_bytes(content[position : position + 2], "big")
         if marker == _APP1 and content[position + 2 : position + 6] == b"Exif":
@@ -60,8 +60,8 @@ def _check_jpeg(content: bytes) -> None:
         if marker in _FRAMES:
             height, width = (int.from_bytes(content[position + at : position + at + 2], "big") for at in (3, 5))
             pixels = max(pixels, height * width)
-        if segments > _SEGMENTS or exif > _EXIF_BYTES or scans > _SCANS or scans * pixels > _SCANNED_PIXELS:
-            raise Overloaded("too many segments, scans or EXIF data")
+        if exif > _EXIF_BYTES or scans > _SCANS or scans * pixels > _SCANNED_PIXELS:
+            raise Overloaded("too many scans or too much EXIF data")
         position += max(length, 2)
 
 

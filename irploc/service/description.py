@@ -27,7 +27,7 @@ PROBLEMS = {
     422: "`invalid_request`: a field that cannot be; `no_image`; `unusable_image`: truncated, too small …",
     429: "`too_busy`: the queue or the memory for uploads is full; `Retry-After` says when to come again.",
     500: "`internal_error`: a mistake of the service; its log has more, under `request_id`.",
-    503: "`not_ready`: the scenes are being loaded.",
+    503: "`not_ready`: the scenes are being loaded; `shutting_down`: the service ends.",
     504: "`timed_out`: no answer within the time limit.",
 }
 _EVERYWHERE = (401, 403, 405, 500)
@@ -41,13 +41,13 @@ _EXAMPLE = {
     "units": "metres",
     "center_m": [-0.881, -0.074, 0.559],
     "world_from_cam_wxyz": [0.9655, -0.0358, -0.2027, -0.1597],
-    "cam_from_world": {"qvec_wxyz": [0.9655, 0.0358, 0.2027, 0.1597], "tvec_m": [0.988, -0.157, -0.333]},
+    "cam_from_world": {"qvec_wxyz": [0.9655, 0.0358, 0.2027, 0.1597], "tvec_m": [0.517, 0.357, -0.836]},
     "confidence": 0.62,
     "expected_error": {"position_m": 0.3, "rotation_deg": 7.6},
     "spread": None,
     "corrected": {"center_m": [-0.88, -0.074, 0.56], "moved_m": 0.001},
     "outside_m": 0.001,
-    "plane_pose": {"x_m": -0.881, "y_m": -0.559, "heading_deg": 113.4},
+    "plane_pose": {"x_m": -0.881, "y_m": 0.559, "heading_deg": 113.4},
     "camera": None,
     "note": None,
     "neighbours": [{"name": "seq-01/frame-000119.color.jpg", "similarity": 0.981}],
@@ -140,11 +140,12 @@ def _completed(described: dict[str, Any], asks_token: bool, most_images: int) ->
     for path, methods in described["paths"].items():
         for operation in methods.values():
             answers = operation["responses"]
-            for status in {*map(int, answers), *_EVERYWHERE}:
+            open_to_all = not asks_token or path in _OPEN
+            for status in {*map(int, answers), *_EVERYWHERE} - ({401} if open_to_all else set()):
                 if status >= 400:
                     answers[str(status)] = _problem(status, answers.get(str(status), {}))
             operation["responses"] = dict(sorted(answers.items()))
-            operation["security"] = [{"token": []}] if asks_token and path not in _OPEN else []
+            operation["security"] = [] if open_to_all else [{"token": []}]
     return described
 
 

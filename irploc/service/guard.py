@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -86,16 +87,24 @@ class Labels:
                 message = {**message, "body": b""}
             await send(message)
 
+        passed = {**scope, "method": "GET"} if asks_head else scope
         try:
-            await self.app({**scope, "method": "GET"} if asks_head else scope, receive, labelled)
+            await self.app(passed, receive, labelled)
         except ClientDisconnect:
             logger.debug("request %s: the client left", request_id)
+        except asyncio.CancelledError:  # the time that requests have when the service ends is over
+            logger.warning("request %s: not answered before the end", request_id)
+            if not started:
+                problem = Problem(503, "shutting_down", "the service ends", {"Retry-After": "10"})
+                await answer_of(problem, scope)(scope, receive, labelled)
         except Exception:
             logger.exception("request %s: %s %s failed", request_id, scope["method"], shown(scope["path"]))
             if started:
                 raise
             problem = Problem(500, "internal_error", "something went wrong here; the server's log has more")
             await answer_of(problem, scope)(scope, receive, labelled)
+        finally:
+            scope["route"] = passed.get("route")  # for whoever counts
 
 
 def _label(headers: MutableHeaders, request_id: str, path: str) -> None:

@@ -17,8 +17,7 @@ from irploc.images import EncodedPhoto
 
 logger = logging.getLogger(__name__)
 _PATTERN = "[0-9]*T[0-9]*Z-*"
-_SUFFIX_OF = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp", b"II": ".tif", b"MM": ".tif", b"BM": ".bmp"}
-_OTHER_SUFFIX = ".ppm"
+_SUFFIX_OF = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp"}  # what can be answered begins with one of them
 
 
 class Keeper:
@@ -58,10 +57,12 @@ class Keeper:
                 self._write(f"{name}{_suffix(photo.content)}", photo.content)
                 self._write(f"{name}.json", text)  # last: a photo with an answer beside it is whole
             except OSError as error:
-                self.failed += 1
+                with self._lock:
+                    self.failed += 1
                 logger.error("an upload could not be kept in %s: %s", self._folder, error.strerror or error)
             else:
-                self.kept += 1
+                with self._lock:
+                    self.kept += 1
 
     def _has_room(self, size: int) -> bool:
         with self._lock:
@@ -86,4 +87,4 @@ class Keeper:
 
 
 def _suffix(content: bytes) -> str:
-    return _SUFFIX_OF.get(content[:2], _OTHER_SUFFIX)
+    return _SUFFIX_OF[content[:2]]

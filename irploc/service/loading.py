@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -42,9 +43,14 @@ def bound(options: HostingOptions) -> HostingOptions:
     """With the scene of every floor map, as it is clear now; scenes that come later do not make it unclear.
 
     Raises:
-        BadInput, NotFound: for a floor map of no scene, or of which it is not clear of which.
+        BadInput, NotFound: for scenes that clients could not tell apart; for a floor map of no scene, or of which it is not
+        clear of which.
     """
-    floors = _floors_by_scene(options.floor_maps, _names(options))
+    names = _names(options)
+    twice = [name for name, count in Counter(Path(name).name for name in names).items() if count > 1]
+    if twice:
+        raise BadInput(f"{twice[0]!r} stands for several of {', '.join(names)}: clients know scenes by that name, serve one")
+    floors = _floors_by_scene(options.floor_maps, names)
     return dataclasses.replace(options, floor_maps=tuple((name, path) for name in floors for path in floors[name]))
 
 

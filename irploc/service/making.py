@@ -36,12 +36,13 @@ class Made:
     def answer(self, request: Request) -> Response:
         """The body, or 304 to a client that has it."""
         headers = {"ETag": self.etag, "Cache-Control": "private, no-cache"}  # kept, and asked after: scenes are read again
-        if _has(request.headers.get("if-none-match", ""), self.etag):
+        if names_tag(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)
 
 
-def _has(asked: str, etag: str) -> bool:
+def names_tag(asked: str, etag: str) -> bool:
+    """Whether an ``If-None-Match`` names the version that an answer would have."""
     named = [one.strip().removeprefix("W/") for one in asked.split(",")]
     return "*" in named or etag in named
 

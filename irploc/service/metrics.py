@@ -93,22 +93,28 @@ class Observed:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Of HTTP; the rest passes. A request that nobody answered, since its client left, has the status 499."""
+        """Of HTTP; the rest passes. A request that nobody answered, since its client left, has the status 499.
+
+        Its time ends with the last of the answer's content: not with what is kept of it, or what its client still sends.
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 499
+        scope.setdefault("state", {})  # shared with the copies of the scope that others pass on
+        started, ended, status = time.perf_counter(), None, 499
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+            if message["type"] == "http.response.start" or message.get("body"):
+                ended = time.perf_counter()
 
         try:
             await self.app(scope, receive, noted)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope, status, (ended or time.perf_counter()) - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

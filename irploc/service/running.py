@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from irploc.errors import BadInput, IrplocError
 from irploc.pycolmap_safe import import_pycolmap
 from irploc.service.app import create_app
+from irploc.service.batching import still_working
 from irploc.service.heads import ShortHeads
 from irploc.service.heaps import settle, share_heaps
 from irploc.service.hosting import Hosting, HostingOptions
@@ -77,7 +78,7 @@ def run(
             server.run(sockets=[listener])
     if failures:
         raise failures[0]
-    if still_loading():
+    if still_loading() or still_working():
         _end_now()
 
 

@@ -132,7 +132,7 @@ class Problem(BaseModel):
 
 
 class Localization(Model):
-    """The object that `irploc localize --json` prints for a photo; `error` instead of a pose where it could not be used."""
+    """The object that `irploc localize --json` prints for a photo; of one that could not be used it is a RefusedPhoto."""
 
     image: str
     status: Literal["ok", "approximate", "not_localized", "outside_map"]

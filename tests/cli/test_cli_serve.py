@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def test_without_options_it_is_this_machine_alone_and_nothing_is_kept(served: li
     assert (hosting.scenes, hosting.methods, hosting.floor_maps) == ((), (), ())
     assert options == ServiceOptions(allowed_hosts=("127.0.0.1", "localhost", "::1"))
     assert (host, port) == ("127.0.0.1", 8000)
+
+
+def test_a_signal_to_read_the_scenes_again_does_not_end_one_that_has_not_read_them(served: list[tuple[Any, ...]]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert serve() == (0, "")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_every_option_arrives(served: list[tuple[Any, ...]], tmp_path: Path) -> None:

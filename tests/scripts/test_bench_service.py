@@ -37,7 +37,7 @@ def turn(scripts: SimpleNamespace, clients: int, latencies_ms: list[float], **st
     encoder = scripts.bench.EncoderTurn(500.0, {1: 2.0, 8: 4.0})
     ends_s = [row / 2 for row in range(len(latencies_ms))]
     counts = {name.removeprefix("of_"): count for name, count in statuses.items()}
-    outcome = scripts.clients.Outcome(ends_s, latencies_ms, counts, 0.1, 10.0)
+    outcome = scripts.clients.Outcome(ends_s, latencies_ms, counts, 0.1)
     return scripts.bench.ServiceTurn(clients, outcome, encoder, 4.5, 0.005, 0.25)
 
 

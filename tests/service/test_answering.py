@@ -17,7 +17,7 @@ from irploc.errors import IrplocError
 from irploc.geometry.cameras import Camera
 from irploc.localizer import Localizer
 from irploc.localizer.localization import Localization
-from irploc.service import answering
+from irploc.service import answering, batching
 from irploc.service.answering import Asked
 from irploc.service.hosting import Hosting
 from irploc.service.options import Limits
@@ -52,6 +52,7 @@ def test_a_photo_that_gets_too_narrow_is_told_both_sizes(hosting: Hosting) -> No
 
 def test_small_photos_pass_large_ones(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "_LARGE_PIXELS", 32 * 24)
+    monkeypatch.setattr(batching, "_cores", lambda: 2)
     decode_slowly(monkeypatch, "large", 0.1)
     localizer = localizer_of(hosting, Recording())
 
@@ -184,6 +185,49 @@ def test_a_slow_method_has_turns_between_which_others_are_answered_and_those_who
     taken, answered = within(10, ask())
     assert taken < 0.35, "instead of more than half a second"
     assert (answered, estimated) == (8, 8)
+
+
+def test_a_stream_of_quick_photos_does_not_keep_a_slow_one_waiting_for_ever(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "_TURN_S", 0.05)
+    encoder = Recording()
+    quick, slow = localizer_of(hosting, encoder, "nearest"), localizer_of(hosting, encoder, "ewb:k=2")
+    for by, seconds in ((quick, 0.04), (slow, 0.1)):
+        monkeypatch.setattr(by, "estimate", taking(by, seconds))
+
+    async def ask() -> int:
+        async with running() as batcher:
+            await batcher.answer([Asked(sent("known"), slow)])
+            answered = 0
+
+            async def stream() -> None:
+                nonlocal answered
+                while True:
+                    await batcher.answer([Asked(sent("quick"), quick)])
+                    answered += 1
+
+            streams = [asyncio.create_task(stream()) for _ in range(6)]
+            await asyncio.sleep(0.2)
+            before = answered
+            await batcher.answer([Asked(sent("slow"), slow)])
+            meanwhile = answered - before
+            for task in streams:
+                task.cancel()
+            return meanwhile
+
+    assert within(20, ask()) <= 12
+
+
+def taking(localizer: Localizer, seconds: float) -> Any:
+    """Its estimates, each after some time."""
+    estimate = localizer.estimate
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(seconds * len(arguments[0]))
+        return estimate(*arguments)
+
+    return slowly
 
 
 def test_a_mistake_of_ours_reaches_its_request_only(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.spatial.transform import Rotation
 from toy_service import encoded, photo_files, picture, serving, toy_workspace
 
 from irploc.estimators.base import UsedCamera
@@ -86,6 +87,11 @@ def test_examples_are_as_the_type_says(described: dict[str, Any]) -> None:
     assert len(examples) == 2
     for example in examples.values():
         schemas.Answers.model_validate(example["value"])
+    pose = examples["localized"]["value"]["results"][0]
+    w, *xyz = pose["world_from_cam_wxyz"]
+    turned = -Rotation.from_quat([*xyz, w]).inv().apply(pose["center_m"])
+    assert pose["cam_from_world"]["tvec_m"] == pytest.approx(turned, abs=2e-3)
+    assert pose["cam_from_world"]["qvec_wxyz"] == [w, *(-value for value in xyz)]
 
 
 def test_the_form_has_photos_and_every_field_with_words(described: dict[str, Any]) -> None:

@@ -183,7 +183,7 @@ def test_a_mistake_in_the_queue_itself_costs_one_batch(hosting: Hosting, monkeyp
     async def ask() -> list[Localization | IrplocError]:
         async with running() as batcher:
             with monkeypatch.context() as broken:
-                broken.setattr(batcher, "_give", lambda *_: 1 / 0)
+                broken.setattr(batcher, "_wait_for_more", lambda: 1 / 0)
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await batcher.answer([Asked(sent("lost"), localizer)])

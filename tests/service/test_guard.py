@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -192,6 +194,27 @@ def test_answers_about_photos_are_stored_nowhere(open_client: httpx.Client) -> N
     answer = open_client.post("/v1/localize", files=photo_files(encoded(picture())))
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     assert open_client.post("/v1/localize").headers["cache-control"] == "no-store"
+
+
+def test_what_is_cut_off_by_the_end_of_the_service_is_told_so() -> None:
+    told: list[Any] = []
+
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/v1/localize", "headers": []}
+        asking = asyncio.create_task(Labels(never)(scope, None, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asking
+
+    asyncio.run(ask())
+    assert told[0]["status"] == 503
+    assert json.loads(told[1]["body"])["code"] == "shutting_down"
 
 
 def test_a_sane_request_id_comes_back_and_any_other_is_replaced(client: httpx.Client) -> None:

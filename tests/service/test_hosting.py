@@ -139,6 +139,11 @@ def test_floor_maps_of_no_scene_or_of_one_name_are_refused(
         load_hosting(hosting_options(home, floor_maps=floors))
 
 
+def test_scenes_that_clients_could_not_tell_apart_are_refused(home: Workspace) -> None:
+    with pytest.raises(BadInput, match=r"^'hall' stands for several of hall, .*hall: clients know"):
+        bound(hosting_options(home, scenes=("hall", str(home.root / "scenes" / "hall"))))
+
+
 def test_a_model_that_cannot_be_read_is_skipped_unless_it_was_named(home: Workspace) -> None:
     broken = broken_model(home, "hall")
     hall = load_hosting(HostingOptions(home, scenes=("hall",))).hosting.scene("hall")

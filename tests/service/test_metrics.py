@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi.responses import Response
 from fastapi.testclient import TestClient
+from starlette.background import BackgroundTask
 from tiny_service import hosting_options, make_workspace, photo_bytes
 
 from irploc.service.app import create_app
+from irploc.workspace import Workspace
+
+
+@contextmanager
+def ready(home: Workspace, near: bool = False) -> Iterator[TestClient]:
+    """A client of an application that has loaded its scenes; on the machine itself, or not."""
+    loaded = threading.Event()
+    app = create_app(hosting_options(home), ended=lambda error: loaded.set())
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    @app.get("/kept")
+    async def kept() -> Response:
+        return Response("kept", background=BackgroundTask(time.sleep, 0.5))
+
+    address = ("127.0.0.1", 5000) if near else ("testclient", 5000)
+    with TestClient(app, client=address) as client:
+        assert loaded.wait(30)
+        yield client
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: None) -> Iterator[TestClient]:
-    home = make_workspace(tmp_path_factory.mktemp("made") / "home")
-    with TestClient(create_app(hosting_options(home))) as client:
-        for _ in range(200):
-            if client.get("/readyz").status_code == 200:
-                break
+    with ready(make_workspace(tmp_path_factory.mktemp("made") / "home")) as client:
         yield client
 
 
@@ -61,11 +83,27 @@ def test_what_is_loaded_is_told(client: TestClient) -> None:
     assert client.get("/metrics").headers["content-type"].startswith("text/plain")
 
 
-def test_a_reload_is_counted_and_says_what_is_loaded_now(client: TestClient) -> None:
+def test_a_mistake_of_ours_is_counted_as_one(client: TestClient) -> None:
+    assert client.get("/broken").json()["code"] == "internal_error"
+    assert count(client, 'irploc_requests_total{method="GET",route="/broken",status="500"}') == 1
+    assert count(client, 'irploc_problems_total{code="internal_error"}') == 1
+
+
+def test_a_head_is_counted_as_one(client: TestClient) -> None:
+    assert client.head("/v1/scenes").status_code == 200
+    assert count(client, 'irploc_requests_total{method="HEAD",route="/v1/scenes",status="200"}') == 1
+
+
+def test_the_time_of_a_request_ends_with_its_answer(client: TestClient) -> None:
+    client.get("/kept")
+    assert count(client, 'irploc_request_seconds_count{route="/kept"}') == 1
+    assert count(client, 'irploc_request_seconds_sum{route="/kept"}') < 0.4
+
+
+def test_who_is_elsewhere_and_has_no_token_may_not_reload_and_it_is_not_counted(client: TestClient) -> None:
     ok = 'irploc_reloads_total{result="ok"}'
     before = count(client, ok)
-    client.headers["X-Forwarded-For"] = "127.0.0.1"
-    answer = client.post("/v1/scenes/tiny/reload")
+    answer = client.post("/v1/scenes/tiny/reload", headers={"X-Forwarded-For": "127.0.0.1"})
     assert answer.status_code == 403, "the test client is no loopback address"
     assert answer.json()["code"] == "not_allowed"
     assert count(client, ok) == before
@@ -75,10 +113,7 @@ def test_the_machine_itself_may_reload_and_a_failure_keeps_the_old_one(
     tmp_path: Path, tiny_encoder: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     home = make_workspace(tmp_path / "home")
-    with TestClient(create_app(hosting_options(home)), client=("127.0.0.1", 5000)) as client:
-        for _ in range(200):
-            if client.get("/readyz").status_code == 200:
-                break
+    with ready(home, near=True) as client:
         answer = client.post("/v1/scenes/tiny/reload")
         assert answer.status_code == 200
         assert answer.json()["now"] == answer.json()["before"]

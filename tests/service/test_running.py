@@ -161,6 +161,20 @@ def test_a_signal_while_it_loads_ends_it_soon(made: Path, tmp_path: Path, number
 
 
 @needs_proc
+def test_a_second_interrupt_ends_it_at_once_whatever_it_is_doing(made: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with started(made, log, encode_s=20.0) as process:
+        address = f"http://127.0.0.1:{port_of(process)}"
+        until(lambda: f"{address}/ is the page" in log.read_text(), 60)
+        threading.Thread(target=lambda: ask(address), daemon=True).start()
+        until(lambda: b"irploc_queue_photos 1.0" in get(f"{address}/metrics")[1])
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0
+
+
+@needs_proc
 def test_what_comes_while_scenes_are_read_again_is_read_afterwards(made: Path, tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "log"
     shutil.copytree(made, home)

@@ -227,6 +227,11 @@ def test_files_that_are_mostly_headers_are_refused_before_they_are_decoded(clien
     bombs = [
         PHOTO[:2] + b"\xff\xfe\0\2" * 3_000 + PHOTO[2:],
         PHOTO[:2] + b"\xff" * 5_000 + PHOTO[2:],
+        PHOTO[:2] + b"\xff" * 5_000,
+        PHOTO[:2] + b"\xff\0" * 5_000,
+        PHOTO[:2] + b"\xff\xd0" * 5_000,
+        PHOTO[:2] + b"\xff\xd8" * 5_000 + PHOTO[2:],
+        PHOTO[:-2] + b"\xff\x01" * 5_000,
         PHOTO[:2] + segment * 2 + PHOTO[2:],
         PHOTO[:-2] + scan * 150,
         large[:-2] + scan * 40,

@@ -88,6 +88,7 @@ async function problemOf(answer) {
 }
 
 function tokenOtherThan(wrong) {
+  if (sessionStorage.getItem(KEY) !== wrong) return null; // somebody typed one meanwhile
   asking ??= new Promise((resolve) => {
     const dialog = document.getElementById("token-dialog");
     const field = document.getElementById("token");
@@ -95,7 +96,7 @@ function tokenOtherThan(wrong) {
       ? "That token is not the right one."
       : "Whoever runs it has it. It is kept until this tab is closed.";
     field.value = "";
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.oncancel = (event) => event.preventDefault();
     dialog.addEventListener("close", () => {
       sessionStorage.setItem(KEY, field.value.trim());
       asking = null;

@@ -196,7 +196,7 @@ function onFiles(input) {
 photos.addEventListener("change", ({ detail: photo }) => {
   if (isWaiting(photo) && photo === waitingFor) retell(photo);
   else if (photo === list.selected) show();
-  if (!isWaiting(photo)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
+  if (!isWaiting(photo) && photos.items.includes(photo)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
 });
 list.addEventListener("select", show);
 list.addEventListener("remove", ({ detail }) => remove(detail));

@@ -14,8 +14,8 @@ export async function summaries(tell) {
     try {
       return (await json("v1/scenes")).scenes;
     } catch (error) {
-      if (!(error instanceof Problem) || ![0, 503].includes(error.status)) throw error;
-      tell(error.status ? "The service is loading its places…" : "The service does not answer; trying again…");
+      if (!(error instanceof Problem) || !(error.isUnreached || error.status === 503)) throw error;
+      tell(error.isUnreached ? "The service does not answer; trying again…" : "The service is loading its places…");
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 _PROBLEMS = {
     403: "Only with a token, or from the machine itself.",
     404: "No such scene.",
-    409: "It could not be read; the loaded one stays.",
+    409: "It could not be read, or scenes are being read already; the loaded one stays.",
+    503: "`not_ready`: the scenes are being loaded.",
 }
 
 

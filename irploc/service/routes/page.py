@@ -15,6 +15,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from irploc.service.making import names_tag
 from irploc.service.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -77,7 +78,7 @@ async def _sent(request: Request, name: str) -> Response:
     compressed = _takes_gzip(request.headers.get("accept-encoding", ""))
     tag = f'{asset.tag[:-1]}-gzip"' if compressed else asset.tag
     headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    if tag in request.headers.get("if-none-match", ""):
+    if names_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     if compressed:
         return Response(asset.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.kind)
