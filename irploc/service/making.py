@@ -14,10 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from irploc.service.hosting import HostedScene
+from irploc.service.problems import Problem
 from irploc.service.scene_data import photo_files
 
 _KEPT_THUMBNAILS = 300
 _AT_ONCE = 2  # of one scene: the rest of the processor is for those who localize
+_MOST_WAITING = 100  # beyond them nobody would wait long enough, and a client that asks for all keeps the others waiting
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,17 @@ class Maker:
         return len(self._kept)
 
     async def get(self, key: Hashable, make: Callable[[], bytes], media_type: str) -> Made:
-        """What is kept under a key, else what ``make`` gives; raises what ``make`` raises, which is not kept."""
+        """What is kept under a key, else what ``make`` gives; raises what ``make`` raises, which is not kept.
+
+        Raises:
+            Problem: 429 where too many are being made already.
+        """
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         if key not in self._making:
+            if len(self._making) >= _MOST_WAITING:
+                raise Problem(429, "too_busy", "too many others are being made: try again in 1 s", {"Retry-After": "1"})
             self._making[key] = asyncio.create_task(self._make(key, make, media_type))
         return await asyncio.shield(self._making[key])
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+
+_STRAY = 16  # boundaries that are none: each costs the parser some steps in Python, and nobody but an attacker has any
 
 
 class MalformedForm(Exception):
@@ -22,7 +25,7 @@ class Part:
 
     Attributes:
         name: of its field.
-        filename: as the client calls the file; None for what is no file.
+        filename: as the client calls the file; None for what is no file, and for JSON, which browsers send as one.
     """
 
     name: bytes = b""
@@ -48,11 +51,13 @@ class FormReader:
         self._most_files, self._most_fields, self._field_bytes = most_files, most_fields, field_bytes
         self._files = self._fields = 0
         self._header, self._value, self._disposition = b"", b"", b""
-        self._ended = False
+        self._ended = self._is_json = False
+        self._boundaries, self._most_boundaries = 0, most_files + most_fields + _STRAY
         try:
             boundary = parse_options_header(content_type)[1].get(b"boundary")
             if not boundary:
                 raise MalformedForm("its content type names no boundary")
+            self._stray = re.compile(re.escape(b"\r\n--" + boundary) + rb"(?P<padding>[ \t]{64})?")
             self._parser = MultipartParser(
                 boundary,
                 {
@@ -70,10 +75,22 @@ class FormReader:
 
     def write(self, chunk: bytes) -> None:
         """The next bytes of the body."""
+        for found in self._stray.finditer(chunk):
+            self._boundaries += 1
+            if self._boundaries > self._most_boundaries or found["padding"]:
+                raise MalformedForm("its boundary stands in its parts, or is followed by much space")
+        was_padding = self._parser.state == MultipartState.BOUNDARY_PADDING
         try:
             self._parser.write(chunk)
         except FormParserError:
             raise MalformedForm("what stands between its parts is not as its boundary says") from None
+        if was_padding and self._parser.state == MultipartState.BOUNDARY_PADDING:
+            raise MalformedForm("a boundary is followed by much space")
+
+    def close(self) -> None:
+        """Lets go of the parts; else they would stay until Python's collector comes to the circle of parser and reader."""
+        self.parts = []
+        self._parser.callbacks = {}
 
     def finish(self) -> list[Part]:
         """The parts, once the body is there; raises MalformedForm where its end is missing."""
@@ -83,7 +100,7 @@ class FormReader:
 
     def _part_begins(self) -> None:
         self.parts.append(Part())
-        self._disposition = b""
+        self._disposition, self._is_json = b"", False
 
     def _header_goes_on(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -92,8 +109,10 @@ class FormReader:
         self._value += data[start:end]
 
     def _header_ends(self) -> None:
-        if self._header.lower() == b"content-disposition":
+        header = self._header.lower()
+        if header == b"content-disposition":
             self._disposition = self._value
+        self._is_json |= header == b"content-type" and parse_options_header(self._value)[0] == b"application/json"
         self._header = self._value = b""
 
     def _headers_end(self) -> None:
@@ -101,7 +120,7 @@ class FormReader:
         kind, options = parse_options_header(self._disposition.decode("latin-1"))
         if kind != b"form-data" or b"name" not in options:
             raise MalformedForm("a part has no 'Content-Disposition: form-data' with a name")
-        part.name, part.filename = options[b"name"], options.get(b"filename")
+        part.name, part.filename = options[b"name"], None if self._is_json else options.get(b"filename")
         self._files += part.filename is not None
         self._fields += part.filename is None
         if self._files > self._most_files:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,6 +28,7 @@ from irploc.service.state import Service, still_loading
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 2048
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 _LOGGED = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -53,6 +55,7 @@ def run(
         BadInput: when the address cannot be had. NotFound, BadInput, Mismatch: when the scenes cannot be loaded.
     """
     _log_to_stderr(log_requests)
+    _allow_connections()
     share_heaps()
     import_pycolmap()  # in this thread and now: on import it takes the signals, which only the main thread can give back
     failures: list[Exception] = []
@@ -70,7 +73,7 @@ def run(
             for line in _greeting(service.ready):
                 tell(line)
             taken_s = time.perf_counter() - started
-            tell(f"process {os.getpid()}, ready after {taken_s:.0f} s: {address}/ is the page, {address}/docs the API")
+            tell(f"process {os.getpid()}, ready after {taken_s:.0f} s: {_to_open(host, address)}")
 
         app = create_app(hosting, options, ended)
         server = _Server(_config(app, grace_s), app)
@@ -91,19 +94,31 @@ def _end_now() -> None:
 
 
 class _Server(uvicorn.Server):
-    """Reads the scenes again on SIGHUP, where there is such a signal."""
+    """Reads the scenes again on SIGHUP, where there is such a signal; says what is left to do when a signal ends it."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
         self._reloading: asyncio.Task[None] | None = None
-        self._asked_to_reload = False
+        self._asked_to_reload = self._asked_to_end = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Once the loop runs."""
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """By SIGINT and SIGTERM; within a signal handler nothing may be logged."""
+        self._asked_to_end = True
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What was accepted is finished."""
+        if self._asked_to_end:
+            left = self._app.state.service.batcher.accepted
+            logger.info("ending, %d photo%s still to be answered", left, " is" if left == 1 else "s are")
+        await super().shutdown(sockets)
 
     def _hang_up(self) -> None:
         self._asked_to_reload = True
@@ -118,6 +133,7 @@ class _Server(uvicorn.Server):
             self._asked_to_reload = False
             if service.hosting is None:  # the first reading failed, which ends the process
                 return
+            logger.info("reading scenes again")
             try:
                 loaded = await service.reload_all()
             except IrplocError as error:
@@ -143,6 +159,15 @@ def _config(app: FastAPI, grace_s: float) -> uvicorn.Config:
     )
 
 
+def _allow_connections() -> None:
+    """As many as this process may have; the limit that shells set is for old programs."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _log_to_stderr(log_requests: bool) -> None:
     """One line an event; of uvicorn only what is wrong."""
     handler = logging.StreamHandler(sys.stderr)
@@ -151,6 +176,7 @@ def _log_to_stderr(log_requests: bool) -> None:
     root.handlers, root.propagate = [handler], False
     root.setLevel(logging.INFO)
     logging.getLogger("irploc.service.access").setLevel(logging.INFO if log_requests else logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is in the answer
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         theirs = logging.getLogger(name)
         theirs.handlers, theirs.propagate = [handler], False
@@ -179,6 +205,12 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def _address(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _to_open(host: str, address: str) -> str:
+    """Where page and API are; an address that stands for all of this machine's is none that others can use."""
+    words = f"{address}/ is the page, {address}/docs the API"
+    return f"{words}; other machines use this one's name instead of {host}" if host in _ALL_ADDRESSES else words
 
 
 def _greeting(hosting: Hosting) -> Iterator[str]:

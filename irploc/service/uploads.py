@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -85,11 +85,11 @@ async def read_upload(request: Request, limits: Limits, count: Callable[[int, in
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(415, "encoded_body", "the body is compressed, expected it as it is")
     try:
-        reader = FormReader(kind, limits.images, _MOST_FIELDS, _FIELD_BYTES)
-        async with aclosing(_limited(request, limits, count)) as stream:
-            async for chunk in stream:
-                reader.write(chunk)
-        parts = reader.finish()
+        with closing(FormReader(kind, limits.images, _MOST_FIELDS, _FIELD_BYTES)) as reader:
+            async with aclosing(_limited(request, limits, count)) as stream:
+                async for chunk in stream:
+                    reader.write(chunk)
+            parts = reader.finish()
     except TooManyFiles:
         raise Problem(413, "too_many_images", f"a request may have {limits.images} photos") from None
     except MalformedForm as error:

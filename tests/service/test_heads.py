@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from irploc.service import heads
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+LAST = GET + b"Connection: close\r\n"
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -25,32 +28,40 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _asked(*pieces: bytes, pause_s: float = 0.0, reads_after_s: float = 0.0) -> bytes:
-    """What a service says until it closes the connection, or for two seconds."""
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a service."""
     config = uvicorn.Config(answer, http=heads.ShortHeads, log_config=None, lifespan="off", port=0)
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    running = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
     reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname()[:2])
-    said = bytearray()
     try:
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(pause_s)
-        await asyncio.sleep(reads_after_s)
-        async with asyncio.timeout(2):
-            while chunk := await reader.read(1 << 16):
-                said += chunk
-        return bytes(said) + b"<closed>"
-    except TimeoutError:
-        return bytes(said)
-    except ConnectionError:
-        return bytes(said) + b"<closed>"
+        yield reader, writer
     finally:
         writer.close()
         server.should_exit = True
-        await serving
+        await running
+
+
+async def _asked(*pieces: bytes, pause_s: float = 0.0, reads_after_s: float = 0.0) -> bytes:
+    """What a service says until it closes the connection, or for two seconds."""
+    said = bytearray()
+    async with serving() as (reader, writer):
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(pause_s)
+            await asyncio.sleep(reads_after_s)
+            async with asyncio.timeout(2):
+                while chunk := await reader.read(1 << 16):
+                    said += chunk
+        except TimeoutError:
+            return bytes(said)
+        except ConnectionError:
+            pass
+        return bytes(said) + b"<closed>"
 
 
 def asked(*pieces: bytes, **others: float) -> bytes:
@@ -76,6 +87,38 @@ def test_what_is_no_request_is_answered_as_every_other_error(sent: bytes) -> Non
     assert said.startswith(b"HTTP/1.1 400 ") and problem_in(said)["code"] == "malformed_request"
 
 
+@pytest.mark.parametrize("body", [b"ZZ\r\n", b"3\r\nabcd\r\n"])
+def test_a_body_that_is_wrong_is_answered_too(body: bytes) -> None:
+    said = asked(GET.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n", body, pause_s=0.05)
+    assert said.startswith(b"HTTP/1.1 400 ") and problem_in(said)["code"] == "malformed_request"
+
+
+@pytest.mark.parametrize("size, status", [(60_000, b"200"), (70_000, b"431"), (5_000_000, b"431")])
+def test_a_head_has_its_limit_and_who_sends_more_gets_the_answer_all_the_same(size: int, status: bytes) -> None:
+    assert asked(LAST + b"X: " + b"a" * size + b"\r\n\r\n").startswith(b"HTTP/1.1 " + status)
+    assert asked(b"GET /" + b"a" * size + b" HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_few_requests_may_wait_for_the_answer_before_them_and_no_more() -> None:
+    assert asked((GET + b"\r\n") * 7 + LAST + b"\r\n").count(b"200 OK") == 8
+    said = asked(GET.replace(b"/ ", b"/slow ") + b"\r\n", (GET + b"\r\n") * 20_000, pause_s=0.1)
+    assert said == b"<closed>"
+
+
+def test_who_leaves_before_its_answers_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    large = GET.replace(b"/ ", b"/large ") + b"\r\n"
+
+    async def leave() -> None:
+        async with serving() as (_, writer):
+            writer.write(large * 5)
+            await asyncio.sleep(0.2)
+            writer.transport.abort()
+            await asyncio.sleep(0.3)
+
+    asyncio.run(leave())
+    assert not caplog.records
+
+
 def problem_in(said: bytes) -> dict[str, Any]:
     """The body of an answer after which the connection was closed."""
     head, _, rest = said.partition(b"\r\n\r\n")
@@ -92,8 +135,9 @@ def test_a_slow_answer_and_a_half_of_the_next_head_are_waited_for(monkeypatch: p
 
 def test_trailers_without_end_are_refused_and_short_ones_let_go_of() -> None:
     chunked = GET.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
-    assert asked(chunked, *[b"X: " + b"a" * 30_000 + b"\r\n"] * 3, pause_s=0.05) == b"<closed>"
-    assert asked(chunked, *[b"a" * 30_000] * 3, pause_s=0.05) == b"<closed>"
+    for more in (b"X: " + b"a" * 30_000 + b"\r\n", b"a" * 30_000):
+        said = asked(chunked, *[more] * 3, pause_s=0.05)
+        assert said.startswith(b"HTTP/1.1 431 ") and said.endswith(b"<closed>")
     assert b"200 OK" in asked(chunked, b"X: a\r\n\r\n")
 
 

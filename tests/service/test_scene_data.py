@@ -9,6 +9,7 @@ import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from irploc.scene import Scene
 from irploc.service.hosting import HostedScene, HostingOptions
 from irploc.service.loading import load_hosting
 from irploc.service.making import Made, Maker, shown_of
+from irploc.service.problems import Problem
 from irploc.service.scene_data import colored, describe, describe_points, near_points, photo_files, rounded
 from irploc.structure.mapfile import save_map
 from irploc.structure.pointmap import PointMap
@@ -210,6 +212,25 @@ def test_what_was_made_of_a_scene_goes_with_it(tmp_path: Path) -> None:
     del loaded
     gc.collect()
     assert (scene(), shown()) == (None, None)
+
+
+def test_a_client_that_asks_for_everything_at_once_does_not_keep_the_others_waiting() -> None:
+    async def ask() -> list[Any]:
+        maker = Maker()
+        go_on = threading.Event()
+
+        def make() -> bytes:
+            go_on.wait(5)
+            return b""
+
+        asked = [asyncio.create_task(maker.get(number, make, "a/b")) for number in range(150)]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    made = within(10, ask())
+    refused = [one for one in made if isinstance(one, Problem)]
+    assert [(one.status, one.headers["Retry-After"]) for one in refused] == [(429, "1")] * 50
 
 
 def test_a_thing_is_made_once_however_many_ask() -> None:

@@ -1,22 +1,32 @@
 from __future__ import annotations
 
+import asyncio
+import gc
+import json
 import socket
 import struct
 import tempfile
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
+from fastapi.responses import JSONResponse
 from PIL import Image
 from toy_service import encoded, photo_files, picture, serving, toy_workspace
 
+from irploc.images import EncodedPhoto
+from irploc.service import uploads
 from irploc.service.containers import Overloaded, check_container
+from irploc.service.multipart import FormReader, MalformedForm
 from irploc.service.options import Limits, ServiceOptions
 from irploc.service.problems import Problem
+from irploc.service.routes import localize
 from irploc.service.uploads import Received, shown
 from irploc.workspace import Workspace
 
@@ -259,6 +269,73 @@ def test_metadata_that_grows_when_unpacked_is_refused(client: httpx.Client) -> N
     png = encoded(picture())
     bomb = png[:33] + _chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"\0" * 50_000_000)) + png[33:]
     assert refusal(client.post("/v1/localize", files=photo_files(bomb)))[:2] == (422, "unusable_image")
+
+
+BOUNDARY = b"--X\r\n"
+HEADED = BOUNDARY + b'Content-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+
+
+@pytest.mark.parametrize("rest", [b"\r\n--Xa" * 300, b"\r\n--X" + b" " * 200, b"\r\n--X" + b" \t" * 60])
+def test_boundaries_that_are_none_are_not_followed_for_long(rest: bytes) -> None:
+    for pieces in ([HEADED + rest], [HEADED, *(rest[start : start + 50] for start in range(0, len(rest), 50))]):
+        with closing(FormReader("multipart/form-data; boundary=X", 16, 16, 100)) as reader, pytest.raises(MalformedForm):
+            for piece in pieces:
+                reader.write(piece)
+
+
+def test_what_was_read_of_a_form_is_freed_with_it() -> None:
+    gc.disable()  # it would hide a circle
+    try:
+        with closing(FormReader("multipart/form-data; boundary=X", 16, 16, 100)) as reader:
+            reader.write(HEADED + b"a photo")
+            part = weakref.ref(reader.parts[0])
+        assert part() is None
+        freed = weakref.ref(reader)
+        del reader
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_while_a_refusal_is_sent_the_upload_is_not_held(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[EncodedPhoto]] = []
+    left: list[int] = []
+    make, answer = uploads.EncodedPhoto, localize.answer_of
+
+    def noted(*arguments: Any) -> EncodedPhoto:
+        photo = make(*arguments)
+        held.append(weakref.ref(photo))
+        return photo
+
+    class Answer(JSONResponse):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            end = time.monotonic() + 2
+            while any(photo() is not None for photo in held) and time.monotonic() < end:
+                await asyncio.sleep(0.01)  # threads let go of their work a moment later
+            left.append(sum(photo() is not None for photo in held))
+            await super().__call__(scope, receive, send)
+
+    def answered(*arguments: Any) -> Answer:
+        told = answer(*arguments)
+        return Answer(json.loads(bytes(told.body)), told.status_code, media_type=told.media_type)
+
+    monkeypatch.setattr(uploads, "EncodedPhoto", noted)
+    monkeypatch.setattr(localize, "answer_of", answered)
+    gc.disable()
+    try:
+        for fields in ({}, {"scene": "nowhere"}, {"focal": "many"}):
+            assert client.post("/v1/localize", files=photo_files(b"words"), data=fields).status_code in (404, 415, 422)
+    finally:
+        gc.enable()
+    assert (len(held), left) == (3, [0, 0, 0])
+
+
+def test_a_camera_may_come_as_a_file_of_json_as_browsers_send_it(client: httpx.Client) -> None:
+    width, height = picture().size
+    camera = {"model": "SIMPLE_PINHOLE", "width": width, "height": height, "params": [80, width / 2, height / 2]}
+    files = [*photo_files(PHOTO), ("camera", ("blob", json.dumps(camera).encode(), "application/json"))]
+    assert client.post("/v1/localize", files=files).status_code == 200
+    assert refusal(client.post("/v1/localize", files=[files[0], ("camera", ("blob", b"{}", "application/json"))]))[0] == 422
 
 
 def test_uploads_of_all_clients_together_are_limited() -> None:

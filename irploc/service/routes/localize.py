@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from irploc.errors import IrplocError
+from irploc.errors import IrplocError, without_frames
 from irploc.images import EncodedPhoto
 from irploc.localizer.localization import Localization
 from irploc.service import schemas
 from irploc.service.answering import Asked
 from irploc.service.description import NDJSON, localize_body, localize_responses
 from irploc.service.keeping import Keeper
-from irploc.service.problems import Problem, of_photo, of_request
+from irploc.service.problems import Problem, answer_of, of_photo, of_request
 from irploc.service.state import Service, service_of
 from irploc.service.uploads import Upload, read_upload
 
 router = APIRouter(prefix="/v1", tags=["localize"])
 _Result = TypeVar("_Result")
+REFUSED = "refused"  # a photo among others
 
 
 @router.post(
@@ -40,24 +40,33 @@ async def localize(request: Request) -> Response:
     Photos that cannot be used have the status `refused` among others that could; where none could, the request is refused.
     """
     service = service_of(request)
-    limits = service.options.limits
     assert service.ready
     service.batcher.check_room(1)
     try:
+        with service.received.counted() as count:
+            results = await _results(request, service, count)
+    except Problem as problem:
+        # Answered here, not raised: a client may take its time, and frames would hold the upload meanwhile.
+        return answer_of(without_frames(problem), request.scope)
+    if all(result["status"] == REFUSED for result in results):
+        return answer_of(_refused(results), request.scope)
+    return _response(request, results)
+
+
+async def _results(request: Request, service: Service, count: Callable[[int, int], None]) -> list[dict[str, Any]]:
+    """One object per photo; photos that are to be kept are, so that none is in memory once the answer is sent."""
+    limits = service.options.limits
+    try:
         async with asyncio.timeout(limits.timeout_s):
-            with service.received.counted() as count:
-                upload = await read_upload(request, limits, count)
-                request.state.photos = len(upload.photos)
-                answers = await _unless_gone(request, service.batcher.answer(_asked(service, upload)))
+            upload = await read_upload(request, limits, count)
+            request.state.photos = len(upload.photos)
+            answers = await _unless_gone(request, service.batcher.answer(_asked(service, upload)))
     except TimeoutError:
         raise Problem(504, "timed_out", f"there was no answer within {limits.timeout_s:g} s", {"Retry-After": "5"}) from None
     results = [_result(photo, answer) for photo, answer in zip(upload.photos, answers, strict=True)]
-    if all(isinstance(answer, IrplocError) for answer in answers):
-        raise _refused(results)
-    response = _response(request, results)
     if service.keeper is not None:
-        response.background = BackgroundTask(_keep, service.keeper, upload.photos, results)
-    return response
+        await asyncio.to_thread(_keep, service.keeper, upload.photos, results)
+    return results
 
 
 def _asked(service: Service, upload: Upload) -> list[Asked]:
@@ -91,7 +100,7 @@ async def _leaves(request: Request) -> None:
 
 def _result(photo: EncodedPhoto, answer: Localization | IrplocError) -> dict[str, Any]:
     if isinstance(answer, IrplocError):
-        return {"image": photo.name, "status": "refused", "error": of_photo(answer, photo.name).to_json()}
+        return {"image": photo.name, "status": REFUSED, "error": of_photo(answer, photo.name).to_json()}
     return answer.to_json()
 
 
@@ -109,5 +118,5 @@ def _response(request: Request, results: list[dict[str, Any]]) -> Response:
 
 
 def _keep(keeper: Keeper, photos: tuple[EncodedPhoto, ...], results: list[dict[str, Any]]) -> None:
-    answered = [pair for pair in zip(photos, results, strict=True) if pair[1]["status"] != "refused"]
+    answered = [pair for pair in zip(photos, results, strict=True) if pair[1]["status"] != REFUSED]
     keeper.keep([photo for photo, _ in answered], [result for _, result in answered])
