@@ -256,7 +256,7 @@ def _unreadable(path: Path | EncodedPhoto, error: Exception) -> BadInput:
         return TooManyPixels(f"{path} has more than {MAX_PIXELS:,} pixels")
     if isinstance(error, UnidentifiedImageError):
         known = ", ".join(path.formats) if isinstance(path, EncodedPhoto) and path.formats else KNOWN
-        return NotAnImage(f"{path} is not an image (known are {known})")
+        return NotAnImage(f"{path} is not an image of a known kind ({known})")
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
         return BadInput(f"{path} is truncated: the file ends before the image does")
     return BadInput(f"{path} cannot be decoded: {error}")

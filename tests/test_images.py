@@ -381,7 +381,7 @@ def test_a_photo_in_memory_is_refused_by_its_own_limit_before_it_is_decoded() ->
 
 
 def test_a_photo_in_memory_of_a_format_that_is_not_allowed_is_no_image() -> None:
-    with pytest.raises(NotAnImage, match=r"^a\.bmp is not an image \(known are JPEG, PNG\)$"):
+    with pytest.raises(NotAnImage, match=r"^a\.bmp is not an image of a known kind \(JPEG, PNG\)$"):
         decode_image(encoded("a.bmp", photo(), "BMP", formats=("JPEG", "PNG")))
 
 

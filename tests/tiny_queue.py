@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +25,12 @@ from irploc.service.options import Limits
 
 @dataclass
 class Recording(TinyEncoder):
-    """Notes the shape of every batch; may be slow, or short of memory."""
+    """Notes the shape of every batch; may be slow, short of memory, or wait until it may go on."""
 
     pause_s: float = 0.0
     most: int = 1000
     shapes: list[tuple[int, ...]] = field(default_factory=list)
+    may_go_on: threading.Event | None = None
 
     def __post_init__(self) -> None:
         super().__init__(self.pause_s)
@@ -36,6 +39,7 @@ class Recording(TinyEncoder):
         if len(images_BCHW) > self.most:
             raise MemoryError("no room")
         self.shapes.append(tuple(images_BCHW.shape))
+        assert self.may_go_on is None or self.may_go_on.wait(10)
         return super().encode(images_BCHW)
 
 
@@ -58,6 +62,13 @@ async def running(limits: Limits | None = None) -> AsyncIterator[Batcher]:
 def poses(answers: list[Localization | IrplocError]) -> list[list[float]]:
     """Positions of those that were located."""
     return [answer.pose.centers_m[0].tolist() for answer in answers if isinstance(answer, Localization)]
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Waits for something, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.002)
 
 
 def decode_slowly(monkeypatch: pytest.MonkeyPatch, slow: str, seconds: float) -> None:

@@ -43,7 +43,7 @@ _LIMITS = Limits()
     "origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Another site whose pages may ask: https://example.org.  [default: none]",
+    help="Another site whose pages may ask: https://example.org; * for all.  [default: none]",
 )
 @click.option("--keep-uploads", type=FOLDER, help="Keep photos that were answered, with their answers.  [default: nothing]")
 @click.option("--keep-mb", type=float, default=ServiceOptions.keep_mb, show_default=True, help="Keep no more than this.")
@@ -84,6 +84,7 @@ def serve(
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means to read the scenes again, which are about to be read
+    _check_kept(ctx)
     options = _options(host, of_service)
     _check_installed()
     from irploc.service.hosting import HostingOptions
@@ -91,6 +92,11 @@ def serve(
 
     if options.token is None and not is_loopback(host):
         note(f"warning: whoever reaches {host} can ask: set {TOKEN_VARIABLE} or --token-file to ask for a token")
+    if options.token is None and "*" in options.allowed_origins:
+        note(
+            "warning: with --allow-origin '*' any page in a browser that reaches this address may ask: name the sites, "
+            f"or set {TOKEN_VARIABLE} or --token-file to ask for a token"
+        )
     floors = tuple((scene, Path(path)) for scene, path in map(_floor_map, floor_maps))
     run(
         HostingOptions(workspace_of(ctx), scenes, methods, floors, encoder, device),
@@ -100,6 +106,14 @@ def serve(
         note,
         log_requests=not is_quiet(ctx),
     )
+
+
+def _check_kept(ctx: click.Context) -> None:
+    from irploc.errors import BadInput
+
+    typed = ctx.get_parameter_source("keep_mb") != click.core.ParameterSource.DEFAULT
+    if typed and ctx.params["keep_uploads"] is None:
+        raise BadInput("--keep-mb limits --keep-uploads, which is not given: say in which folder uploads are kept")
 
 
 def _options(host: str, typed: dict[str, Any]) -> ServiceOptions:
@@ -140,6 +154,8 @@ def _token(file: Path | None) -> str | None:
     where = str(file or f"${TOKEN_VARIABLE}")
     if not token:
         raise BadInput(f"{where} is empty, expected a token")  # an unset variable of a script must not open the service
+    if (lines := len(token.splitlines())) > 1:
+        raise BadInput(f"{where} has {lines} lines, expected the token alone")
     try:
         return check_token(token)
     except BadInput as error:

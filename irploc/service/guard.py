@@ -134,7 +134,8 @@ class Hosts:
             hosts = Headers(scope=scope).getlist("host")
             host = hosts[0] if len(hosts) == 1 else ""  # of two, a proxy may have looked at the other one
             if not ({_without_port(host), host.lower()} & self.allowed):
-                detail = "this service is not called by that host name; its operator can add one with --allow-host"
+                called = f"is not called {shown(host)!r}" if host else "must be called by one host name"
+                detail = f"this service {called}; its operator can add names with --allow-host"
                 await answer_of(Problem(403, "host_not_allowed", detail), scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
@@ -218,15 +219,27 @@ class Token:
         if scope["type"] != "http" or _is_free(scope) or self._is_right(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
-        given = "authorization" in Headers(scope=scope)
-        challenge = 'Bearer realm="irploc"' + (', error="invalid_token"' if given else "")
-        detail = "the token is not the right one" if given else "a token is needed: Authorization: Bearer TOKEN"
-        problem = Problem(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
+        given = Headers(scope=scope).get("authorization")
+        challenge = 'Bearer realm="irploc"' + ("" if given is None else ', error="invalid_token"')
+        problem = Problem(401, "unauthorized", _why_not(given), {"WWW-Authenticate": challenge})
         await answer_of(problem, scope)(scope, receive, send)
 
     def _is_right(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token)
+        header = headers.get("authorization", "")
+        return _is_bearer(header) and hmac.compare_digest(header.partition(" ")[2].strip().encode(), self.token)
+
+
+def _is_bearer(header: str) -> bool:
+    return header.partition(" ")[0].lower() == "bearer"
+
+
+def _why_not(header: str | None) -> str:
+    """What is not right with a header ``Authorization``; nothing of it is repeated."""
+    if header is None:
+        return "a token is needed: Authorization: Bearer TOKEN"
+    if not _is_bearer(header):
+        return "the word Bearer is missing before the token: expected Authorization: Bearer TOKEN"
+    return "the token is not the right one"
 
 
 def _is_free(scope: Scope) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from irploc.errors import BadInput
 from irploc.images import EncodedPhoto
+from irploc.service.options import MEGABYTE
 
 logger = logging.getLogger(__name__)
 _PATTERN = "[0-9]*T[0-9]*Z-*"
@@ -72,7 +73,8 @@ class Keeper:
             self.full += 1
             first = self.full == 1
         if first:
-            logger.warning("%s is full (%d MB): uploads are not kept any more", self._folder, self._most_bytes // 1_000_000)
+            words = "%s is full: the next photo did not fit into %g MB, uploads are not kept any more"
+            logger.warning(words, self._folder, self._most_bytes / MEGABYTE)
         return False
 
     def _write(self, name: str, content: bytes) -> None:

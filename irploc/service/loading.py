@@ -15,14 +15,17 @@ from irploc.encoders import Encoder
 from irploc.errors import BadInput, IrplocError, NotFound
 from irploc.estimators.build import Place, available_methods, default_method, open_place
 from irploc.floormap import FloorMap
+from irploc.images import SUFFIXES
 from irploc.localizer import Localizer, Served
 from irploc.localizer.current import check_map, scene_now
 from irploc.localizer.decoding import DecodedPhoto, decode_photo
 from irploc.localizer.localizer import encode_together, served_by
 from irploc.localizer.opening import check_floor_map, encoder_of, up_of_scene
 from irploc.service.hosting import NO_FLOOR, HostedScene, Hosting, HostingOptions
+from irploc.workspace import Workspace
 
 _WARMING_SIZE = (640, 480)
+_OF_FLOOR_MAPS = (".toml", ".yaml", ".yml")
 
 
 class Loaded(NamedTuple):
@@ -43,13 +46,15 @@ def bound(options: HostingOptions) -> HostingOptions:
     """With the scene of every floor map, as it is clear now; scenes that come later do not make it unclear.
 
     Raises:
-        BadInput, NotFound: for scenes that clients could not tell apart; for a floor map of no scene, or of which it is not
-        clear of which.
+        BadInput, NotFound: for scenes that are not embedded, or that clients could not tell apart; for a floor map of no
+        scene, or of which it is not clear of which.
     """
     names = _names(options)
     twice = [name for name, count in Counter(Path(name).name for name in names).items() if count > 1]
     if twice:
         raise BadInput(f"{twice[0]!r} stands for several of {', '.join(names)}: clients know scenes by that name, serve one")
+    for name in names:
+        _check_embedded(options.workspace, name)
     floors = _floors_by_scene(options.floor_maps, names)
     return dataclasses.replace(options, floor_maps=tuple((name, path) for name in floors for path in floors[name]))
 
@@ -130,6 +135,13 @@ def _names(options: HostingOptions) -> list[str]:
     return list(options.scenes or options.workspace.scenes_to_search())
 
 
+def _check_embedded(home: Workspace, typed: str) -> None:
+    path = home.embeddings_of(typed)
+    if not path.is_file():
+        there = f"the workspace {home.root.resolve()} has {', '.join(home.embedded_scenes()) or 'none'}"
+        raise NotFound(f"no embeddings file {path}: {there}; make it with 'irploc embed {typed}'")
+
+
 def load_scene(options: HostingOptions, name: str, floor_maps: Sequence[Path], encoders: Sequence[Encoder]) -> HostedScene:
     """One scene; of ``encoders`` the one that made its embeddings is shared."""
     place = open_place(options.workspace, name)
@@ -197,6 +209,7 @@ def _some_photo(hosted: HostedScene) -> DecodedPhoto:
 def _floors_by_scene(floor_maps: Sequence[tuple[str, Path]], scenes: Sequence[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for scene, path in floor_maps:
+        _check_no_picture(path)
         if not scene and len(scenes) > 1:
             raise BadInput(f"{path}: say of which scene it is, --floor-map {scenes[0]}={path}")
         if scene and scene not in scenes:
@@ -206,3 +219,13 @@ def _floors_by_scene(floor_maps: Sequence[tuple[str, Path]], scenes: Sequence[st
             raise BadInput(f"{path}: a floor map is known by the stem of its file, choose another one than {path.stem!r}")
         listed.append(path)
     return found
+
+
+def _check_no_picture(path: Path) -> None:
+    """Raises BadInput for the plan or mask of a floor map, with the file that names it where it lies beside it."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return
+    stem = path.stem.removesuffix(".walkable")
+    beside = next((file for end in _OF_FLOOR_MAPS if (file := path.with_name(stem + end)).is_file()), None)
+    wanted = "a floor map's TOML file" if beside is None else f"{beside}, the floor map beside it"
+    raise BadInput(f"{path} is a picture: give {wanted}")

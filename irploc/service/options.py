@@ -12,6 +12,24 @@ from irploc.errors import BadInput
 MEGABYTE = 1_000_000
 _SHORTEST_TOKEN = 16
 _ORIGIN = re.compile(r"https?://[^/\s@?#]+")
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?(?::\d{1,5})?", re.ASCII)
+_BRACKETED = re.compile(r"\[(.*)\](:\d{1,5})?")
+_TYPED = {  # how operators give them: that is what messages name
+    "images": "--max-images",
+    "upload_mb": "--max-upload-mb",
+    "received_mb": "--max-memory-mb",
+    "megapixels": "--max-megapixels",
+    "queue": "--queue",
+    "batch": "--batch",
+    "timeout_s": "--timeout",
+    "batch_wait_ms": "--batch-wait-ms",
+    "keep_mb": "--keep-mb",
+}
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise BadInput(f"{_TYPED[name]} is {value:g}, expected a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -40,10 +58,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("images", "upload_mb", "received_mb", "megapixels", "queue", "batch", "timeout_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise BadInput(f"the limit {name} is {getattr(self, name):g}, it must be positive")
+            _check_positive(name, getattr(self, name))
         if not 0 <= self.batch_wait_ms < float("inf"):
-            raise BadInput(f"batch_wait_ms is {self.batch_wait_ms:g}, it must not be negative")
+            raise BadInput(f"{_TYPED['batch_wait_ms']} is {self.batch_wait_ms:g}, expected 0 or a finite number above it")
         if self.images > self.queue:
             raise BadInput(
                 f"a request may have {self.images} photos, the queue only {self.queue}: lower --max-images or raise --queue"
@@ -88,8 +105,7 @@ class ServiceOptions:
     thumbnails: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.keep_mb < float("inf"):
-            raise BadInput(f"keep_mb is {self.keep_mb:g}, it must be positive")
+        _check_positive("keep_mb", self.keep_mb)
         if self.token is not None:
             check_token(self.token)
         for origin in self.allowed_origins:
@@ -120,7 +136,24 @@ def hosts_to_allow(host: str, added: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The names by which a service at an address may be called; none, so all, where it is reached from other machines.
 
     A page of another site may point its name at this machine: the browser then takes the service for a part of that site.
+
+    Raises:
+        BadInput: where one that is added is no host name.
     """
     if not added and not is_loopback(host):
         return ()
-    return tuple(dict.fromkeys([host, "localhost", "127.0.0.1", "::1", *added]))
+    return tuple(dict.fromkeys([host, "localhost", "127.0.0.1", "::1", *map(_host_name, added)]))
+
+
+def _host_name(typed: str) -> str:
+    """As it is compared with what requests say: IPv6 addresses in short, and in brackets only before a port."""
+    bracketed = _BRACKETED.fullmatch(typed)
+    address, port = bracketed.groups("") if bracketed else (typed, "")
+    try:
+        shortest = str(ipaddress.IPv6Address(address))
+    except ValueError:
+        if _HOST.fullmatch(typed):
+            return typed
+        wanted = "place.example.org, place.example.org:8443, ::1 or [::1]:8443"
+        raise BadInput(f"{typed!r} is no host name, expected for example {wanted}") from None
+    return f"[{shortest}]{port}" if port else shortest

@@ -125,7 +125,7 @@ def _photos(parts: Sequence[Part], limits: Limits) -> tuple[EncodedPhoto, ...]:
     for part in parts:
         name = _decoded(part.name)
         if part.filename is None:
-            if name in PHOTO_FIELDS:
+            if name in PHOTO_FIELDS and part.content:  # empty ones are what forms send for a file that nobody chose
                 detail = f"the field {name!r} has no file name, so it is no photo: send it as a file"
                 raise Problem(422, "invalid_request", detail)
             continue

@@ -88,18 +88,39 @@ def test_others_may_reach_it_only_with_a_warning_or_a_token(
     assert serve("--host", "0.0.0.0") == (0, "")
 
 
+def test_every_page_may_ask_only_with_a_warning_or_a_token(
+    served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, said = serve("--allow-origin", "*")
+    assert (code, said.count("\n")) == (0, 1)
+    assert said.startswith("warning: with --allow-origin '*' any page in a browser that reaches this address may ask: ")
+    assert served[0][1].allowed_origins == ("*",)
+    assert serve("--allow-origin", "https://app.example") == (0, "")
+    monkeypatch.setenv("IRPLOC_TOKEN", TOKEN)
+    assert serve("--allow-origin", "*") == (0, "")
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("--max-images 0", "images is 0, it must be positive"),
+        ("--max-images 0", "--max-images is 0, expected a finite number above 0"),
+        ("--max-upload-mb 0", "--max-upload-mb is 0, expected"),
+        ("--max-memory-mb inf", "--max-memory-mb is inf, expected"),
+        ("--max-megapixels 0", "--max-megapixels is 0, expected"),
+        ("--queue 0", "--queue is 0, expected"),
+        ("--batch 0", "--batch is 0, expected"),
         ("--max-images 100", "the queue only 64: lower --max-images or raise --queue"),
-        ("--timeout nan", "timeout_s is nan"),
-        ("--batch-wait-ms -1", "must not be negative"),
-        ("--keep-mb 0", "keep_mb is 0"),
+        ("--timeout -1", "--timeout is -1, expected"),
+        ("--timeout nan", "--timeout is nan, expected"),
+        ("--batch-wait-ms -1", "--batch-wait-ms is -1, expected 0 or"),
+        ("--keep-uploads kept --keep-mb -1", "--keep-mb is -1, expected"),
+        ("--keep-mb 5", "--keep-mb limits --keep-uploads, which is not given"),
+        ("--allow-host https://place.example.org", "'https://place.example.org' is no host name, expected for example"),
         ("--allow-origin example.org", "is no origin"),
         ("--token-file gone", "no file gone"),
         ("--token-file empty", "empty is empty, expected a token"),
         ("--token-file short", "short: the token has 5 characters"),
+        ("--token-file two", "two has 2 lines, expected the token alone"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -108,6 +129,7 @@ def test_what_cannot_be_is_said_in_one_line(
     monkeypatch.chdir(tmp_path)
     Path("empty").write_text("\n")
     Path("short").write_text("hello")
+    Path("two").write_text(f"{TOKEN}\n{TOKEN}\n")
     code, said = serve(*typed.split())
     assert (code, said.count("\n"), served) == (1, 1, [])
     assert words in said

@@ -25,6 +25,7 @@ from irploc.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")
 TOKEN = "0123456789abcdef-secret"
+PHOTO = encoded(picture(1))
 
 
 @pytest.fixture(scope="module")
@@ -175,5 +176,11 @@ def test_docs_show_every_operation_in_a_browser_under_the_policy(home: Workspace
             page.click("#ask button")
         page.wait_for_selector("#operations-localize-localize", timeout=10_000)
         assert page.locator(".opblock").count() > 8
+        page.click("#operations-localize-localize")
+        page.click(".try-out__btn")
+        page.set_input_files(".opblock-body input[type=file]", {"name": "a.png", "mimeType": "image/png", "buffer": PHOTO})
+        with page.expect_response("**/v1/localize") as answered:
+            page.click(".execute")
+        assert answered.value.status == 200, answered.value.text()
         browser.close()
     assert wrong == []

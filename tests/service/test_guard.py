@@ -79,6 +79,18 @@ def test_the_token_opens_and_a_scheme_has_no_case(client: httpx.Client) -> None:
     assert answer.status_code == 200
 
 
+def test_a_refused_token_is_told_what_it_lacks(client: httpx.Client) -> None:
+    details = [
+        client.get("/v1/scenes", headers=headers).json()["detail"]
+        for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"Bearer {TOKEN}x"})
+    ]
+    assert details == [
+        "a token is needed: Authorization: Bearer TOKEN",
+        "the word Bearer is missing before the token: expected Authorization: Bearer TOKEN",
+        "the token is not the right one",
+    ]
+
+
 def test_a_token_without_ascii_is_refused_not_stumbled_over(client: httpx.Client) -> None:
     assert client.get("/v1/scenes", headers={"Authorization": b"Bearer \xff\xfe\x80"}).status_code == 401
 
@@ -92,7 +104,13 @@ def test_known_host_names_pass(client: httpx.Client, host: str) -> None:
 def test_a_name_pointed_at_this_machine_is_refused(client: httpx.Client, host: str) -> None:
     answer = client.get("/", headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "host_not_allowed")
+    assert f"is not called {host!r}; its operator can add names with --allow-host" in answer.json()["detail"]
     assert client.get("/healthz", headers={"Host": host}).status_code == 200, "probes come by addresses of their own"
+
+
+def test_a_refused_name_is_shown_short_and_in_one_line(client: httpx.Client) -> None:
+    detail = client.get("/", headers={"Host": b"evil\xc2\x85" + b"x" * 500}).json()["detail"]
+    assert "evil" in detail and "x…'" in detail and detail.isprintable() and len(detail) < 250
 
 
 @pytest.mark.parametrize("name", ["Host", "Origin"])
@@ -310,6 +328,30 @@ def test_a_token_that_cannot_be_one_is_refused(token: str) -> None:
 
 def test_a_token_is_not_in_the_options_words() -> None:
     assert TOKEN not in repr(ServiceOptions(token=TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("place.example.org", "place.example.org"),
+        ("Place_1.example:8443", "Place_1.example:8443"),
+        ("192.168.0.2", "192.168.0.2"),
+        ("[fd00:0::1]", "fd00::1"),
+        ("fd00::1", "fd00::1"),
+        ("[fd00::1]:8000", "[fd00::1]:8000"),
+    ],
+)
+def test_a_host_name_is_taken_as_requests_say_it(typed: str, taken: str) -> None:
+    assert hosts_to_allow("localhost", (typed,))[-1] == taken
+
+
+@pytest.mark.parametrize(
+    "typed", ["https://place.example.org", "a b", "", "*", "*.example.org", "place.example/x", "a:b", "a,b", "[x]", "[::1"]
+)
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
+def test_what_is_no_host_name_is_refused(host: str, typed: str) -> None:
+    with pytest.raises(BadInput, match=r" is no host name, expected for example place\.example\.org, "):
+        hosts_to_allow(host, (typed,))
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "ftp://example.org", "https://a b"])

@@ -144,6 +144,42 @@ def test_scenes_that_clients_could_not_tell_apart_are_refused(home: Workspace) -
         bound(hosting_options(home, scenes=("hall", str(home.root / "scenes" / "hall"))))
 
 
+def test_a_scene_that_is_not_embedded_is_told_with_those_that_are(home: Workspace) -> None:
+    with pytest.raises(NotFound) as missing:
+        bound(hosting_options(home, scenes=("hall", "cellar")))
+    path, root = home.embeddings("cellar"), home.root.resolve()
+    expected = f"no embeddings file {path}: the workspace {root} has attic, hall; make it with 'irploc embed cellar'"
+    assert str(missing.value) == expected
+    folder = str(home.root / "scenes" / "hall")
+    assert bound(hosting_options(home, scenes=(folder,))).scenes == (folder,)
+
+
+@pytest.mark.parametrize(
+    ("picture", "advice"),
+    [
+        ("plan.png", "give {folder}/plan.toml, the floor map beside it"),
+        ("plan.walkable.png", "give {folder}/plan.toml, the floor map beside it"),
+        ("other.JPG", "give a floor map's TOML file"),
+    ],
+)
+def test_a_picture_in_the_place_of_a_floor_map_is_told(home: Workspace, tmp_path: Path, picture: str, advice: str) -> None:
+    floor_file(tmp_path, "plan")
+    (tmp_path / picture).write_bytes(photo_bytes())
+    with pytest.raises(BadInput) as refused:
+        bound(hosting_options(home, scenes=("hall",), floor_maps=(("hall", tmp_path / picture),)))
+    assert str(refused.value) == f"{tmp_path / picture} is a picture: {advice.format(folder=tmp_path)}"
+
+
+def test_a_floor_map_that_is_missing_when_its_scene_is_read_again_keeps_the_old_one(home: Workspace, tmp_path: Path) -> None:
+    plan = floor_file(tmp_path)
+    options = bound(hosting_options(home, floor_maps=(("hall", plan),)))
+    before = load_hosting(options).hosting
+    plan.unlink()
+    loaded = load_hosting(options, before)
+    assert loaded.hosting.scene("hall") is before.scene("hall")
+    assert loaded.read == ("attic",) and f"no floor map {plan}" in loaded.failed["hall"]
+
+
 def test_a_model_that_cannot_be_read_is_skipped_unless_it_was_named(home: Workspace) -> None:
     broken = broken_model(home, "hall")
     hall = load_hosting(HostingOptions(home, scenes=("hall",))).hosting.scene("hall")

@@ -15,7 +15,9 @@ from fastapi.testclient import TestClient
 from starlette.background import BackgroundTask
 from tiny_service import hosting_options, make_workspace, photo_bytes
 
+from irploc.images import EncodedPhoto
 from irploc.service.app import create_app
+from irploc.service.keeping import Keeper
 from irploc.workspace import Workspace
 
 
@@ -114,13 +116,17 @@ def test_the_machine_itself_may_reload_and_a_failure_keeps_the_old_one(
 ) -> None:
     home = make_workspace(tmp_path / "home")
     with ready(home, near=True) as client:
-        answer = client.post("/v1/scenes/tiny/reload")
+        with caplog.at_level(logging.INFO, "irploc.service.routes.admin"):
+            answer = client.post("/v1/scenes/tiny/reload")
         assert answer.status_code == 200
+        assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == ["reloaded: tiny"]
         assert answer.json()["now"] == answer.json()["before"]
         assert answer.json()["now"]["mapping_photos"] == 6
         assert count(client, 'irploc_reloads_total{result="ok"}') == 1
 
-        assert client.post("/v1/scenes/cellar/reload").status_code == 404
+        unknown = client.post("/v1/scenes/cellar/reload")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+        assert unknown.json()["detail"] == "no scene 'cellar': choose one of tiny"
         home.embeddings("tiny").write_bytes(b"damaged")
         with caplog.at_level(logging.ERROR, "irploc"):
             answer = client.post("/v1/scenes/tiny/reload")
@@ -128,6 +134,12 @@ def test_the_machine_itself_may_reload_and_a_failure_keeps_the_old_one(
         assert str(tmp_path) not in answer.text
         assert count(client, 'irploc_reloads_total{result="failed"}') == 1
         assert localize(client, photo_bytes()) == 200
+
+
+def test_a_folder_of_uploads_that_is_full_is_told_with_its_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Keeper(tmp_path / "kept", 300_000).keep([EncodedPhoto("a", bytes(400_000))], [{}])
+    expected = f"{tmp_path / 'kept'} is full: the next photo did not fit into 0.3 MB, uploads are not kept any more"
+    assert caplog.messages == [expected]
 
 
 def test_the_log_has_a_line_a_request_without_names_of_photos(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tiny_service import make_workspace, photo_bytes
 
 from irploc.errors import BadInput
-from irploc.service.running import _address, _listening
+from irploc.service.running import _address, _listening, _to_open
 
 TESTS = Path(__file__).resolve().parents[1]
 # An encoder that brings pycolmap in the thread that loads, as methods do, takes its time in C++ code to load, where Python
@@ -147,6 +147,8 @@ def test_it_answers_probes_while_it_loads_reloads_on_sighup_and_ends_in_order(ma
     written = log.read_text()
     assert "stack trace" not in written and "Traceback" not in written and "Aborted" not in written, written
     assert re.search(r"INFO POST /v1/localize 200 \d+ ms 1 photo [0-9a-f]+", written)
+    assert written.index("INFO reading scenes again") < written.index("INFO reloaded:")
+    assert written.count("INFO ending, 1 photo is still to be answered") == written.count("ending, ") == 1
 
 
 @needs_proc
@@ -223,6 +225,14 @@ def test_an_address_that_is_in_use_or_of_no_machine_is_refused_in_one_line() -> 
         _listening("no.such.host.invalid", 80),
     ):
         pass
+
+
+def test_an_address_of_all_of_this_machines_is_told_to_be_none_for_others() -> None:
+    assert _to_open("localhost", "http://localhost:80") == (
+        "http://localhost:80/ is the page, http://localhost:80/docs the API"
+    )
+    everywhere = _to_open("0.0.0.0", "http://0.0.0.0:80")
+    assert everywhere.endswith("docs the API; other machines use this one's name instead of 0.0.0.0")
 
 
 def test_port_0_takes_a_free_one_and_says_which() -> None:

@@ -7,9 +7,9 @@ import logging
 
 from fastapi import APIRouter, Request
 
-from irploc.errors import IrplocError
+from irploc.errors import IrplocError, NotFound
 from irploc.service.hosting import HostedScene
-from irploc.service.problems import Problem
+from irploc.service.problems import Problem, of_request
 from irploc.service.schemas import Problem as ProblemDocument
 from irploc.service.schemas import Reloaded, SceneVersion
 from irploc.service.state import Service, service_of
@@ -37,9 +37,10 @@ async def reload(request: Request, name: str) -> Reloaded:
     """
     service = service_of(request)
     _check_may(request, service)
-    before = service.ready
-    if name not in before.scenes:
-        raise Problem(404, "not_found", "there is no scene of that name")
+    try:
+        before = service.ready.scene(name)
+    except NotFound as error:
+        raise of_request(error, name) from None
     if service.is_loading:
         raise Problem(409, "busy", "scenes are being read already", {"Retry-After": "5"})
     try:
@@ -47,7 +48,8 @@ async def reload(request: Request, name: str) -> Reloaded:
     except IrplocError as error:
         logger.error("%s was not reloaded: %s", name, error)
         raise Problem(409, "reload_failed", f"{name} could not be read, the loaded one stays; the log says why") from None
-    return Reloaded(scene=name, before=_version(before.scene(name)), now=_version(service.ready.scene(name)))
+    logger.info("reloaded: %s", name)
+    return Reloaded(scene=name, before=_version(before), now=_version(service.ready.scene(name)))
 
 
 def _version(hosted: HostedScene) -> SceneVersion:

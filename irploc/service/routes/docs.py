@@ -55,6 +55,14 @@ body { margin: 0; }
 </html>
 """
 _START = """"use strict";
+// A form to try begins empty: made-up words for what may be left out would make every request fail.
+function withEmptyForms(spec) {
+  for (const operation of Object.values(spec.paths).flatMap(Object.values)) {
+    const { properties = {}, required = [] } = operation.requestBody?.content?.["multipart/form-data"]?.schema ?? {};
+    for (const [name, property] of Object.entries(properties)) if (!required.includes(name)) property.example = "";
+  }
+  return spec;
+}
 async function start(token) {
   const headers = token ? {Authorization: "Bearer " + token} : {};
   const answer = await fetch("openapi.json", {headers});
@@ -62,7 +70,8 @@ async function start(token) {
   ask.hidden = answer.status !== 401;
   document.getElementById("wrong").hidden = !token || ask.hidden;
   if (!answer.ok) { return; }
-  const ui = SwaggerUIBundle({spec: await answer.json(), dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
+  const spec = withEmptyForms(await answer.json());
+  const ui = SwaggerUIBundle({spec, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
     onComplete: () => { if (token) { ui.preauthorizeApiKey("token", token); } }});
 }
 document.getElementById("ask").addEventListener("submit", event => {
