@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from irploc.estimators.base import NOT_LOCALIZED, OUTSIDE_MAP, PoseEstimates
+from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, OUTSIDE_MAP, PoseEstimates
 from irploc.floormap import FloorMap
 from irploc.geometry.poses import Poses
+
+_HIDDEN = "the pose is approximate, that of the method it started from"  # what ``outside_map`` does not say
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,11 @@ def on_floor(estimates: PoseEstimates, floor_map: FloorMap) -> OnFloor:
     what is too far away counts as not localized is ours."""
     moved = floor_map.move(estimates.poses.centers_m)
     status = tuple(OUTSIDE_MAP if out else kept for out, kept in zip(moved.outside, estimates.status, strict=True))
-    raw = replace(estimates, status=status)
+    hidden = moved.outside & ~moved.too_far & (np.array(estimates.status) == APPROXIMATE)
+    notes = tuple(
+        "; ".join(filter(None, (_HIDDEN, note))) if one else note for one, note in zip(hidden, estimates.notes, strict=True)
+    )
+    raw = replace(estimates, status=status, notes=notes)
     near = replace(raw, poses=Poses(moved.centers_m, estimates.poses.world_from_cam_wxyz))
     return OnFloor(raw, without(near, moved.too_far), moved.moved_m)
 

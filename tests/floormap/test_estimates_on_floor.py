@@ -11,7 +11,7 @@ import pytest
 from toy_evaluation import Checker, evaluation_of, walk
 
 from irploc.errors import BadInput, Mismatch
-from irploc.estimators.base import NOT_LOCALIZED, OK, OUTSIDE_MAP, PoseEstimates
+from irploc.estimators.base import APPROXIMATE, NOT_LOCALIZED, OK, OUTSIDE_MAP, PoseEstimates
 from irploc.estimators.floor_corrected import on_floor
 from irploc.evaluation import Evaluation, with_floor_map
 from irploc.floormap import FloorMap
@@ -42,6 +42,15 @@ def test_status_pose_and_distance_follow_from_where_a_position_lies() -> None:
     assert np.allclose(seen.corrected.poses.centers_m[:2], [[2, 2, 1.5], [3, 2, 1.5]], atol=0.001)
     assert seen.answers.poses.centers_m[1].tolist() == [3.5, 2, 1.5], "the answer stays raw, the corrected one is beside it"
     assert (seen.outside.tolist(), seen.too_far.tolist()) == ([False, True, True], [False, False, True])
+
+
+def test_of_an_approximate_pose_outside_it_is_told_that_it_is_approximate() -> None:
+    raw = estimates_at((2, 2, 1.5), (3.5, 2, 1.5), (3.5, 2, 1.5), (9, 2, 1.5))
+    raw = replace(raw, status=(APPROXIMATE, APPROXIMATE, OK, APPROXIMATE), notes=("", "a lens", "a lens", "a lens"))
+    answers = on_floor(raw, FLOOR).answers
+    assert answers.status == (APPROXIMATE, OUTSIDE_MAP, OUTSIDE_MAP, NOT_LOCALIZED)
+    told = "the pose is approximate, that of the method it started from; a lens"
+    assert answers.notes == ("", told, "a lens", "a lens")
 
 
 def test_a_position_too_far_away_leaves_no_pose_and_no_confidence() -> None:
