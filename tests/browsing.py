@@ -63,6 +63,22 @@ class Visit:
         self.page.set_input_files("#files", list(files))
         self.page.wait_for_selector(f"#list li:nth-child({before + len(files)})")
 
+    def alter(self, fields: dict[str, Any]) -> None:
+        """Puts other values into every answer to a photo."""
+        self.page.evaluate(
+            """(fields) => {
+                const asked = window.fetch;
+                window.fetch = async (...request) => {
+                    const answer = await asked(...request);
+                    if (!String(request[0]).endsWith("/v1/localize")) return answer;
+                    const content = await answer.json();
+                    content.results.forEach((result) => Object.assign(result, fields));
+                    return Response.json(content);
+                };
+            }""",
+            fields,
+        )
+
     def verdicts(self) -> list[str]:
         """Of every photo in the list."""
         return self.page.locator("#list .badge").all_inner_texts()

@@ -6,6 +6,9 @@ const MOST_PICTURES = 300;
 const LONGEST_PROBE_MS = 5000;
 let asking = null;
 
+/** Fires "lacking", with the path as detail, where the service has not what it was asked for. */
+export const service = new EventTarget();
+
 /** An answer that is none: what the service says of it, in words. */
 export class Problem extends Error {
   constructor(status, code, detail, retryAfter) {
@@ -35,6 +38,7 @@ export async function request(path, options = {}) {
       await tokenOtherThan(token);
       continue;
     }
+    if (answer.status === 404) service.dispatchEvent(new CustomEvent("lacking", { detail: path }));
     if (!answer.ok) throw await problemOf(answer);
     return answer;
   }
@@ -92,9 +96,9 @@ function tokenOtherThan(wrong) {
   asking ??= new Promise((resolve) => {
     const dialog = document.getElementById("token-dialog");
     const field = document.getElementById("token");
-    document.getElementById("token-hint").textContent = wrong
-      ? "That token is not the right one."
-      : "Whoever runs it has it. It is kept until this tab is closed.";
+    const hint = document.getElementById("token-hint");
+    hint.textContent = wrong ? "That token is not the right one." : "Whoever runs it has it. It is kept until this tab is closed.";
+    hint.className = wrong ? "wrong small" : "quiet small";
     field.value = "";
     dialog.oncancel = (event) => event.preventDefault();
     dialog.addEventListener("close", () => {

@@ -1,14 +1,16 @@
 // Puts the page together: photos come in, one is selected, a view of it is shown.
 
+import { service } from "./api.js";
 import { element } from "./dom.js";
 import { List } from "./list.js";
 import { showNumbers } from "./numbers.js";
 import { Photos } from "./photos.js";
-import { chosenFields, description, fillChoosers, summaries } from "./places.js";
+import { chosenFields, description, fillChoosers, focalProblem, isNewer, isOfOtherFloor, readAgain, summaries } from "./places.js";
 import { correctionWords, drawPlan, planWords } from "./plan.js";
 import { plots } from "./plots.js";
 import { drawSpace } from "./space.js";
 import { onTheme } from "./theme.js";
+import { canScroll } from "./touch.js";
 import { absence, isWaiting, sentence, stateOf } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -20,27 +22,88 @@ let tab = "numbers";
 let homePlace = null; // shown while no photo is selected
 let drawing = 0;
 let waitingFor = null; // the photo whose answer the view shown lacks
+let held = []; // files that came while the options could not be sent
+const doubted = new Set(); // what did not fit what the service told, since it last told something new
+let reading = null;
+const resized = new ResizeObserver(([{ target }]) => { // windows are not all that changes it: words over a plot do
+  if (target._fullLayout && target.isConnected) Plotly.Plots.resize(target);
+});
 
 async function start() {
   try {
     const scenes = await summaries((words) => { byId("place").textContent = words; });
-    if (!scenes.length) {
-      byId("place").textContent = "This service has no places.";
-      return;
-    }
-    byId("place").textContent = scenes.length === 1 ? `${scenes[0].name}: ${scenes[0].mapping_photos} mapping photos` : `${scenes.length} places`;
-    fillChoosers(scenes, (name) => { homePlace = name; if (!list.selected) show(); });
-    document.body.dataset.ready = "yes";
+    if (offer(scenes)) document.body.dataset.ready = "yes";
   } catch (error) {
     byId("place").textContent = error.message;
+  }
+}
+
+/** Shows which places there are and lets them be chosen; false where there are none. */
+function offer(scenes) {
+  if (!scenes.length) {
+    byId("place").textContent = "This service has no places.";
+    return false;
+  }
+  byId("place").textContent = scenes.length === 1 ? `${scenes[0].name}: ${scenes[0].mapping_photos} mapping photos` : `${scenes.length} places`;
+  fillChoosers(scenes, (name) => { homePlace = name; if (!list.selected) show(); });
+  return true;
+}
+
+/** Reads the places again where something does not fit what the service told of them: it was started anew, perhaps with
+ *  other maps. What still does not fit then is not a reason twice. */
+async function doubt(what) {
+  if (doubted.has(what) || !document.body.dataset.ready) return;
+  doubted.add(what);
+  try {
+    reading ??= readAgain().finally(() => { reading = null; });
+    const { scenes, changed } = await reading;
+    if (!changed) return;
+    doubted.clear();
+    offer(scenes);
+    show();
+  } catch {
+    doubted.delete(what); // the service is gone
   }
 }
 
 function take(files) {
   const images = [...files];
   if (!images.length) return;
+  if (!mayAsk()) {
+    held.push(...images);
+    tellFocal();
+    return;
+  }
   const added = photos.add(images, chosenFields());
   list.select(added[0]);
+}
+
+function again(some) {
+  if (mayAsk()) some.forEach((photo) => photos.again(photo, chosenFields()));
+}
+
+/** Whether the options can be sent; shows what is wrong with them otherwise. */
+function mayAsk() {
+  tellFocal();
+  if (!focalProblem()) return true;
+  byId("options").open = true;
+  byId("focal").focus();
+  return false;
+}
+
+function tellFocal() {
+  const problem = focalProblem();
+  const waiting = held.length ? ` ${held.length === 1 ? "A photo waits" : `${held.length} photos wait`} to be sent.` : "";
+  byId("focal").setAttribute("aria-invalid", String(problem !== ""));
+  byId("focal-wrong").textContent = problem && problem + waiting;
+}
+
+function onFocal() {
+  tellFocal();
+  if (focalProblem()) return;
+  const files = held;
+  held = [];
+  take(files);
 }
 
 /** Shows the selected photo, or the place itself, in the view whose tab is selected. */
@@ -61,6 +124,7 @@ async function show() {
     }
   }
   if (!isCurrent()) return;
+  if (place && isNewer(place)) doubt(`${name} ${place.methods} ${place.floor_maps}`);
   if (tab === "numbers") {
     clear();
     if (photo) showNumbers(view, photo, photo.answer ? place : null);
@@ -106,6 +170,8 @@ function plotOf(kind) {
   Plotly.purge(old);
   const fresh = element("div", { class: "plot", role: "img", "data-kind": kind });
   old.replaceWith(fresh);
+  resized.disconnect();
+  resized.observe(fresh);
   return fresh;
 }
 
@@ -114,7 +180,8 @@ const kindOf = (name) => (name === "space" ? "space" : "plan");
 function captionOf(photo, place) {
   if (tab === "corrected") return correctionWords(photo, place);
   if (tab === "plan") return planWords(photo, place);
-  return `${absence(photo)}${matchMedia("(pointer: coarse)").matches ? "Swipe sideways to turn, pinch to come nearer." : "Drag to turn, scroll to come nearer."}`;
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  return `${absence(photo)}${coarse ? "Swipe sideways to turn, pinch to come nearer." : `Drag to turn, scroll ${canScroll(view) ? "with Ctrl " : ""}to come nearer.`}`;
 }
 
 function clear() {
@@ -143,11 +210,10 @@ function showVerdict(photo) {
   const { label, kind } = stateOf(photo);
   const held = document.activeElement.closest("#verdict button")?.dataset.act; // what is made anew keeps the keyboard
   const button = (act, text, onclick, more) => element("button", { type: "button", class: "link", "data-act": act, "aria-label": `${text}: ${photo.name}`, onclick, ...more }, text);
-  const failed = ["offline", "refused"].includes(photo.state);
   box.replaceChildren(
     element("span", { class: "badge", "data-kind": kind }, label), element("span", {}, ` ${sentence(photo)} `),
     element("span", { class: "acts" },
-      button("again", failed ? "Try again" : "Ask again", () => { if (!isWaiting(photo)) photos.again(photo, chosenFields()); }, { "aria-disabled": isWaiting(photo) && "true" }),
+      button("again", photo.state === "offline" ? "Try again" : "Ask again", () => { if (!isWaiting(photo)) again([photo]); }, { "aria-disabled": isWaiting(photo) && "true" }),
       button("remove", "Remove", () => remove(photo))));
   if (held) box.querySelector(`[data-act="${held}"]`).focus();
 }
@@ -193,7 +259,9 @@ function onFiles(input) {
   });
 }
 
+service.addEventListener("lacking", ({ detail: path }) => doubt(path));
 photos.addEventListener("change", ({ detail: photo }) => {
+  if (photo.answer && isOfOtherFloor(photo.answer, photo.fields)) doubt(`an answer about ${photo.answer.scene}`);
   if (isWaiting(photo) && photo === waitingFor) retell(photo);
   else if (photo === list.selected) show();
   if (!isWaiting(photo) && photos.items.includes(photo)) byId("live").textContent = `${photo.name}: ${stateOf(photo).label}. ${sentence(photo)}`;
@@ -204,7 +272,9 @@ tabs.forEach((button) => button.addEventListener("click", () => choose(button.id
 byId("tabs").addEventListener("keydown", onTabKey);
 byId("choose").addEventListener("click", () => byId("files").click());
 byId("take").addEventListener("click", () => byId("camera").click());
-byId("again").addEventListener("click", () => photos.items.forEach((photo) => photos.again(photo, chosenFields())));
+byId("again").addEventListener("click", () => again(photos.items));
+["change", "blur"].forEach((name) => byId("focal").addEventListener(name, onFocal)); // what is no number is no change
+byId("focal").addEventListener("input", () => { if (!focalProblem()) tellFocal(); }); // what stands there is not wrong any more
 [byId("files"), byId("camera")].forEach(onFiles);
 document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
 for (const name of ["dragenter", "dragover"]) {

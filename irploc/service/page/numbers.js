@@ -3,7 +3,7 @@
 import { picture } from "./api.js";
 import { element, facts } from "./dom.js";
 import { headingOnPlan, tiltDeg } from "./geometry.js";
-import { confidenceWords, degrees, isWaiting, length, number, rough } from "./words.js";
+import { confidenceWords, degrees, isWaiting, number, rough, unitOf } from "./words.js";
 
 const SHOWN_NEIGHBOURS = 6;
 
@@ -23,18 +23,28 @@ const absenceWords = (photo) => (isWaiting(photo) ? "The numbers are shown here 
 function position(answer, place) {
   const { units, center_m: center, world_from_cam_wxyz: quaternion, expected_error: expected, spread } = answer;
   if (!center) return [["Position", "none: not localized"], ["Confidence", confidenceWords(answer)]];
-  const [x, y, z] = center.map((value) => number(value, 3));
   return [
-    ["Position", `x ${x}\u2002 y ${y}\u2002 z ${z} ${length(0, units, 0).slice(2)}`],
+    ["Position", coordinates(center, units)],
+    ["Corrected position", correctedWords(answer)],
+    ["Walkable ground", answer.outside_m === null ? undefined : answer.outside_m ? `${rough(answer.outside_m, units)} away` : "on it"],
     ["Heading", headingWords(answer, place)],
     ["Tilt", place?.up ? tiltWords(tiltDeg(place.plane, quaternion)) : undefined],
     ["Rotation", quaternion.map((value, row) => `${"wxyz"[row]} ${number(value, 4)}`).join("\u2002 ")],
     ["Expected error", expected ? `${rough(expected.position_m, units)}, ${degrees(expected.rotation_deg)}: as often more as less` : null],
     ["Confidence", confidenceWords(answer)],
     ["Heads differ by", spread ? `${rough(spread.position_m, units)}, ${degrees(spread.rotation_deg)}` : undefined],
-    ["Walkable ground", answer.outside_m === null ? undefined : answer.outside_m ? `${rough(answer.outside_m, units)} away` : "it is on it"],
     ["Note", answer.note ?? undefined],
   ];
+}
+
+function coordinates(point, units) {
+  const [x, y, z] = point.map((value) => number(value, 3));
+  return `x ${x}\u2002 y ${y}\u2002 z ${z} ${unitOf(units)}`;
+}
+
+function correctedWords({ corrected, units }) {
+  if (!corrected) return undefined;
+  return corrected.moved_m ? coordinates(corrected.center_m, units) : "the same";
 }
 
 function tiltWords(tilt) {
@@ -45,7 +55,7 @@ function headingWords({ plane_pose: pose, world_from_cam_wxyz: quaternion }, pla
   if (pose) return pose.heading_deg === null ? "none: it looks up or down" : `${degrees(pose.heading_deg)} counter-clockwise from ${place?.plane.right ?? "the first axis"}`;
   if (!place) return null;
   if (!headingOnPlan(place.plane, quaternion)) return "none: it looks up or down";
-  return place.up ? "on a floor plan only" : "on the plan; what is up here is not known for sure";
+  return place.up ? "needs a floor plan" : "on the plan; what is up here is not known for sure";
 }
 
 function circumstances(answer) {

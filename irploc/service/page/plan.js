@@ -3,11 +3,13 @@
 import { picture } from "./api.js";
 import { asLines, headingOnPlan, onPlan, strokesOf } from "./geometry.js";
 import { CONFIG, colours, layout } from "./theme.js";
-import { onFingers } from "./touch.js";
-import { absence, length, rough } from "./words.js";
+import { onFingers, onWheel } from "./touch.js";
+import { absence, rough } from "./words.js";
 
-const ARROW = 0.11; // of what is seen
+const ARROW = 0.12; // of the place's size
+const MARGIN = 0.06; // of it too
 const HALF_VIEW = 0.42; // tangent of half of the angle that the wedge shows
+const SHADE = 0.55; // how much the service's picture of shaded ground covers
 const SHOWN_NEIGHBOURS = 10;
 
 /** Draws a place from above, and an answer on it. With `corrected`, ground that cannot be walked on is shaded. */
@@ -15,28 +17,32 @@ export async function drawPlan(view, photo, place, corrected, isCurrent) {
   const answer = photo?.answer;
   const plan = planOf(photo, place);
   const plane = plan?.plane ?? place.plane;
-  const seen = windowOf(answer, place, plane, plan);
-  const size = Math.max(seen.x[1] - seen.x[0], seen.y[1] - seen.y[0]);
+  const { seen, size } = windowOf(answer, place, plane, plan);
   const traces = [...walks(place, plane), ...neighbours(answer, place, plane)];
   const shapes = [];
   const annotations = [];
   if (answer?.center_m) {
-    if (corrected && answer.corrected) traces.push(...moved(answer, plane));
     const raw = pose(answer, plane, size * ARROW);
     traces.push(...raw.traces);
+    if (corrected && answer.corrected) traces.push(...moved(answer, plane)); // over the estimate, which may be near
     annotations.push(...raw.annotations);
     if (answer.expected_error) shapes.push(circle(onPlan(plane, answer.center_m), answer.expected_error.position_m));
   }
-  const images = await pictures(plan, corrected);
+  const layers = await pictures(plan, corrected);
   if (!isCurrent()) return;
-  const axis = (name, range, more) => ({ title: { text: `${name} (${place.units === "metres" ? "m" : place.units})` }, range, zeroline: false, gridcolor: colours().line, ...more });
+  const images = layers.map(({ image }) => image);
+  traces.push(...layers.filter(({ tint }) => tint).map(({ image, tint }) => ground(tint, image.opacity)));
+  const axis = (name, range, more) => ({ title: { text: `${name} (${place.units === "metres" ? "m" : place.units})`, standoff: 6 }, automargin: true, range: [...range], zeroline: false, gridcolor: colours().line, ...more });
   const shown = layout({
     images, shapes, annotations, dragmode: "pan",
     xaxis: axis(plane.right, seen.x, { constrain: "domain" }),
-    yaxis: axis(plane.up, seen.y, { scaleanchor: "x", constrain: "domain" }),
+    yaxis: axis(plane.up, seen.y, { scaleanchor: "x", constrain: "domain", constraintoward: "top" }),
   });
   await Plotly.react(view, traces, shown, CONFIG);
-  if (!view.reset) onFingers(view, false, () => pinched(view));
+  if (!view.reset) {
+    onFingers(view, false, () => pinched(view));
+    onWheel(view);
+  }
   view.reset = () => Plotly.relayout(view, { "xaxis.range": [...seen.x], "yaxis.range": [...seen.y] });
 }
 
@@ -97,10 +103,9 @@ function pose(answer, plane, size) {
   const heading = headingOnPlan(plane, answer.world_from_cam_wxyz);
   if (heading) {
     const [u, v] = heading;
-    const corner = (side) => [x + size * 1.5 * (u - side * HALF_VIEW * v), y + size * 1.5 * (v + side * HALF_VIEW * u)];
-    const corners = [[x, y], corner(1), corner(-1), [x, y]];
+    const corners = [[x, y], ...wedge([x, y], heading, size), [x, y]];
     traces.push({
-      type: "scatter", mode: "lines", fill: "toself", fillcolor: translucent(raw, 0.14), line: { width: 0, color: raw }, hoverinfo: "skip", showlegend: false,
+      type: "scatter", mode: "lines", fill: "toself", fillcolor: translucent(raw, 0.14), line: { width: 1, color: translucent(raw, 0.4) }, hoverinfo: "skip", name: "looks this way",
       x: corners.map((point) => point[0]), y: corners.map((point) => point[1]),
     });
     annotations.push({ x: x + size * u, y: y + size * v, ax: x, ay: y, axref: "x", ayref: "y", xref: "x", yref: "y", showarrow: true, arrowhead: 2, arrowsize: 1.1, arrowwidth: 2.4, arrowcolor: raw });
@@ -112,6 +117,17 @@ function pose(answer, plane, size) {
   return { traces, annotations };
 }
 
+/** The far corners of the wedge that a camera looks into. */
+function wedge([x, y], [u, v], size) {
+  return [1, -1].map((side) => [x + size * 1.5 * (u - side * HALF_VIEW * v), y + size * 1.5 * (v + side * HALF_VIEW * u)]);
+}
+
+/** What shaded ground is, for the legend. */
+function ground(tint, opacity) {
+  const color = translucent(tint, opacity * SHADE);
+  return { type: "scatter", mode: "markers", name: "not walkable", x: [null], y: [null], hoverinfo: "skip", marker: { symbol: "square", size: 14, color, line: { color: tint, width: 1 } } };
+}
+
 function moved(answer, plane) {
   const { fixed } = colours();
   const [from, to] = [answer.center_m, answer.corrected.center_m].map((point) => onPlan(plane, point));
@@ -119,18 +135,18 @@ function moved(answer, plane) {
   const name = `corrected, moved ${rough(answer.corrected.moved_m, answer.units)}`;
   return [
     { type: "scatter", mode: "lines", x: [from[0], to[0]], y: [from[1], to[1]], line: { color: fixed, width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false },
-    { type: "scatter", mode: "markers", name, x: [to[0]], y: [to[1]], marker: { color: fixed, size: 13, symbol: "diamond", line: { color: colours().ground, width: 2 } }, hovertemplate: `${name}<extra></extra>` },
+    { type: "scatter", mode: "markers", name, x: [to[0]], y: [to[1]], marker: { color: fixed, size: 20, symbol: "diamond-open", line: { color: fixed, width: 3 } }, hovertemplate: `${name}<extra></extra>` },
   ];
 }
 
 function circle([x, y], radius) {
   const { raw } = colours();
-  return { type: "circle", x0: x - radius, x1: x + radius, y0: y - radius, y1: y + radius, line: { color: raw, width: 1.2, dash: "dash" }, fillcolor: translucent(raw, 0.06) };
+  return { type: "circle", name: "expected error", showlegend: true, x0: x - radius, x1: x + radius, y0: y - radius, y1: y + radius, line: { color: raw, width: 1.2, dash: "dash" }, fillcolor: translucent(raw, 0.06) };
 }
 
 const translucent = (hex, share) => `${hex}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
 
-/** The plan, and what cannot be walked on where that is asked for, as pictures that lie on the plane. */
+/** The plan, and what cannot be walked on where that is asked for, as pictures that lie on the plane, with their tints. */
 async function pictures(plan, corrected) {
   if (!plan) return [];
   const shade = corrected ? 0.85 : plan.plan_url ? 0 : 0.35; // without a picture, the ground is all that there is to see
@@ -140,7 +156,7 @@ async function pictures(plan, corrected) {
       const image = new Image();
       image.src = await picture(`v1/scenes/${url}`);
       await image.decode();
-      return { ...placed(image, plan, tint), opacity };
+      return { image: { ...placed(image, plan, tint), opacity }, tint };
     } catch {
       return null; // the plan is an ornament: positions are right without it
     }
@@ -172,7 +188,7 @@ function placed(image, plan, tint) {
   return { xref: "x", yref: "y", x: low[0], y: high[1], sizex: width, sizey: height, sizing: "stretch", layer: "below", source: canvas.toDataURL() };
 }
 
-/** Ranges that hold plan, walks and answer. */
+/** Ranges that hold plan, walks and answer, with the wedge it looks into; and the size by which the wedge is drawn. */
 function windowOf(answer, place, plane, plan) {
   const points = place.trajectory.flatMap((walk) => walk.centers_m.map((center) => onPlan(plane, center)));
   if (plan) points.push(...plan.corners_m);
@@ -182,14 +198,19 @@ function windowOf(answer, place, plane, plan) {
     points.push([x - radius, y - radius], [x + radius, y + radius]);
   }
   if (answer?.corrected) points.push(onPlan(plane, answer.corrected.center_m));
-  const ranges = [0, 1].map((row) => {
+  const size = Math.max(...rangesOf(points).map(([low, high]) => high - low), 1e-3);
+  const heading = answer?.center_m && headingOnPlan(plane, answer.world_from_cam_wxyz);
+  if (heading) points.push(...wedge(onPlan(plane, answer.center_m), heading, size * ARROW));
+  const [x, y] = rangesOf(points).map(([low, high]) => [low - MARGIN * size, high + MARGIN * size]);
+  return { seen: { x, y }, size };
+}
+
+function rangesOf(points) {
+  return [0, 1].map((row) => {
     let [low, high] = [Infinity, -Infinity];
     for (const point of points) [low, high] = [Math.min(low, point[row]), Math.max(high, point[row])];
     return [low, high];
   });
-  const margin = 0.06 * Math.max(...ranges.map(([low, high]) => high - low), 1e-3);
-  const [x, y] = ranges.map(([low, high]) => [low - margin, high + margin]);
-  return { x, y };
 }
 
 /** What the plan says in words. */
@@ -209,5 +230,5 @@ export function correctionWords(photo, place) {
   if (!answer.center_m) return "There is no position to correct.";
   if (answer.outside_m === null) return "This answer was not compared with a floor map.";
   if (!answer.corrected?.moved_m) return "The estimate lies on ground that can be walked on: nothing had to be corrected.";
-  return `Moved ${length(answer.corrected.moved_m, answer.units, 2)} to the nearest ground that can be walked on.`;
+  return `Moved ${rough(answer.corrected.moved_m, answer.units)} to the nearest ground that can be walked on.`;
 }

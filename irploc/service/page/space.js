@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { asLines, axisNames, frustum, inSpace, strokesOf } from "./geometry.js";
 import { CONFIG, colours, layout } from "./theme.js";
-import { onFingers } from "./touch.js";
+import { onFingers, onWheel } from "./touch.js";
 
 const MOST_CAMERAS = 120;
 const NARROW_PX = 600;
@@ -26,9 +26,11 @@ export async function drawSpace(view, answer, place, isCurrent) {
   const axis = (title) => ({ title: { text: title, font }, tickfont: font, nticks: narrow ? 5 : 8, showspikes: false, backgroundcolor: colours().ground, gridcolor: colours().line, zerolinecolor: colours().line });
   const camera = () => ({ eye: farther(EYE, CENTRE, narrow ? 2 : 1.25), center: { ...CENTRE }, up: { x: 0, y: 0, z: 1 } });
   const scene = { aspectmode: "data", dragmode: "turntable", xaxis: axis(right), yaxis: axis(up), zaxis: axis(vertical), camera: camera() };
-  const legend = { orientation: "h", y: 0, yanchor: "top", x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" };
-  await Plotly.react(view, traces, layout({ scene, margin: { l: 0, r: 0, t: 0, b: 0 }, legend, uirevision: place.name }), CONFIG);
-  if (!view.reset) onFingers(view, true, () => pinched(view));
+  await Plotly.react(view, traces, layout({ scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: place.name }), CONFIG);
+  if (!view.reset) {
+    onFingers(view, true, () => pinched(view));
+    onWheel(view);
+  }
   view.reset = () => Plotly.relayout(view, { "scene.camera": camera() });
 }
 
@@ -79,7 +81,12 @@ function cameras(place, plane, size) {
     }
   }
   const name = every > 1 ? `1 of ${every} mapping cameras` : "mapping cameras";
-  return [{ type: "scatter3d", mode: "lines", name, hoverinfo: "skip", line: { color: colours().walk, width: 1 }, ...lines }];
+  const color = colours().walk;
+  return [
+    { type: "scatter3d", mode: "lines", showlegend: false, legendgroup: name, hoverinfo: "skip", line: { color, width: 1 }, ...lines },
+    // for the legend, where the line would look like the walk's
+    { type: "scatter3d", mode: "markers", name, legendgroup: name, hoverinfo: "skip", x: [null], y: [null], z: [null], marker: { color, symbol: "square-open", size: 8 } },
+  ];
 }
 
 function append(lines, more) {
@@ -96,7 +103,7 @@ function estimate(answer, plane, size) {
   if (answer.expected_error) traces.push(sphere([x, y, z], answer.expected_error.position_m, raw));
   if (answer.corrected?.moved_m) {
     const to = inSpace(plane, answer.corrected.center_m);
-    traces.push({ type: "scatter3d", mode: "lines+markers", name: "corrected", x: [x, to[0]], y: [y, to[1]], z: [z, to[2]], line: { color: fixed, width: 5, dash: "dot" }, marker: { color: fixed, size: [0, 6] }, hoverinfo: "name" });
+    traces.push({ type: "scatter3d", mode: "lines+markers", name: "corrected", x: [x, to[0]], y: [y, to[1]], z: [z, to[2]], line: { color: fixed, width: 5, dash: "dot" }, marker: { color: fixed, symbol: "diamond", size: [0, 9] }, hoverinfo: "name" });
   }
   return traces;
 }

@@ -22,11 +22,11 @@ export function layout(more) {
   const { text, ground, line } = colours();
   return {
     paper_bgcolor: ground, plot_bgcolor: ground, font: { color: text, family: "system-ui, sans-serif", size: 12 },
-    margin: { l: 48, r: 12, t: 8, b: 40 }, hovermode: "closest", showlegend: true,
-    legend: { orientation: "h", y: -0.14, x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" },
+    margin: { l: 48, r: 12, t: 8, b: 64 }, hovermode: "closest", showlegend: true,
+    legend: { orientation: "h", xref: "container", yref: "container", y: 0, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" },
     hoverlabel: { bgcolor: ground, bordercolor: line, font: { color: text } },
     ...more,
   };
 }
 
-export const CONFIG = { responsive: true, displaylogo: false, scrollZoom: true, displayModeBar: false };
+export const CONFIG = { displaylogo: false, scrollZoom: true, displayModeBar: false };

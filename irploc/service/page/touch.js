@@ -1,6 +1,8 @@
-// Fingers on a plot. Left alone, plots take every swipe, and a page that is mostly plot cannot be scrolled.
+// Fingers and wheels on a plot. Left alone, plots take every swipe and turn of the wheel, and a page that is mostly plot
+// cannot be scrolled.
 
 const APART_PX = 12; // of two fingers that lie side by side
+const SCROLLING = new Set(["auto", "scroll"]);
 
 /** One finger scrolls the page, or where the plot `turns` and the finger goes sideways, turns it. Two fingers come nearer:
  *  `pinch` gets nothing at their start and gives what then takes how many times farther the view reaches, and both middles. */
@@ -28,6 +30,20 @@ export function onFingers(plot, turns, pinch) {
     if (!turning || event.touches.length > 1 || !event.cancelable) event.stopPropagation();
   }, { capture: true, passive: false });
   for (const name of ["touchend", "touchcancel"]) plot.addEventListener(name, () => { pinching = null; }, { capture: true });
+}
+
+/** A wheel over the plot scrolls what there is to scroll; it comes nearer where there is nothing, or with Ctrl. */
+export function onWheel(plot) {
+  plot.addEventListener("wheel", (event) => { if (!event.ctrlKey && canScroll(plot)) event.stopPropagation(); }, { capture: true, passive: true });
+}
+
+/** Whether the page is higher than its window, or something around an element than its frame. */
+export function canScroll(element) {
+  for (let around = element; around; around = around.parentElement) {
+    const isRoot = around === document.documentElement;
+    if (around.scrollHeight > around.clientHeight + 1 && (isRoot || SCROLLING.has(getComputedStyle(around).overflowY))) return true;
+  }
+  return false;
 }
 
 function spread(plot, [one, other]) {

@@ -13,22 +13,28 @@ export const STATES = {
   not_localized: { label: "not localized", kind: "bad" },
 };
 
-export const stateOf = (photo) => STATES[photo.state === "answered" ? photo.answer.status : photo.state];
+const UNSURE = { label: "located, unsure", kind: "fair" };
+const LEAST_SURE = 0.1; // a confidence below it is no good news
+
+export function stateOf({ state, answer }) {
+  if (state !== "answered") return STATES[state];
+  return answer.status === "ok" && answer.confidence !== null && answer.confidence < LEAST_SURE ? UNSURE : STATES[answer.status];
+}
 
 /** Whether a photo is going to be answered without anybody's doing. */
 export const isWaiting = (photo) => photo.state !== "answered" && stateOf(photo).kind === "wait";
 
+const LEAST_METRES = 0.001; // finer than this nobody measures a photo's position
 const digits = (value, count) => value.toFixed(count).replace(/^-/, "\u2212");
 export const unitOf = (units) => (units === "metres" ? "m" : `(${units})`);
 
-/** 1.234 m, or the scene's own units. */
-export const length = (value, units, count = 3) => `${digits(value, count)} ${unitOf(units)}`;
 export const degrees = (value, count = 1) => `${digits(value, count)}\u00b0`;
 export const number = digits;
 
-/** A length in as many digits as it is worth. */
+/** A length in as many digits as it is worth: everywhere the same for the same. */
 export function rough(value, units) {
-  const text = value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2);
+  if (units === "metres" && value < LEAST_METRES) return `under ${LEAST_METRES} m`;
+  const text = value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : units === "metres" ? value.toFixed(value < 0.01 ? 3 : 2) : value.toPrecision(2);
   return `${text} ${unitOf(units)}`;
 }
 
@@ -48,7 +54,7 @@ export function sentence(photo) {
     case "approximate":
       return `Taken in ${answer.scene}, but nothing exact was found: this is where ${answer.method} started${error(answer)}.`;
     case "outside_map":
-      return `In ${answer.scene}, ${rough(answer.outside_m, answer.units)} outside the ground that can be walked on.`;
+      return `In ${answer.scene}, ${rough(answer.outside_m, answer.units)} outside the ground that can be walked on${error(answer)}.${sureness(answer)}`;
     default:
       return answer.note ?? (answer.outside_m
         ? `Not localized: ${rough(answer.outside_m, answer.units)} outside the floor map of ${answer.scene} is too far to be believed.`
@@ -60,11 +66,16 @@ function error({ expected_error: expected, units }) {
   return expected ? `, give or take ${rough(expected.position_m, units)} and ${degrees(expected.rotation_deg)}` : "";
 }
 
-const sureness = (answer) => (answer.confidence === null ? "" : ` It is ${confidenceWords(answer)}.`);
+/** How sure an answer is, or what else is known of it. */
+function sureness({ confidence, method, note }) {
+  if (confidence !== null) return ` It is ${confidenceWords({ confidence })}.`;
+  if (note) return ` ${note[0].toUpperCase()}${note.slice(1)}.`;
+  return method === "structure" ? " It was found on the map's own points." : "";
+}
 
-export function confidenceWords(answer) {
-  if (answer.confidence === null) return "not known";
-  const percent = 100 * answer.confidence;
+export function confidenceWords({ confidence, method }) {
+  if (confidence === null) return method === "structure" ? "not known in numbers: found on the map's own points" : "not known";
+  const percent = 100 * confidence;
   const text = percent > 0 && percent < 1 ? "under 1 %" : percent > 99 && percent < 100 ? "over 99 %" : `${percent.toFixed(0)} %`;
   return `${text} sure to be within 0.25 m and 5\u00b0`;
 }

@@ -83,6 +83,13 @@ def without_floor(home: Workspace) -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def floorless(home: Workspace) -> Iterator[str]:
+    """For the page of another service, as if that had been started anew without its floor map."""
+    with address_of(HostingOptions(home, methods=METHODS), ServiceOptions(allowed_origins=("*",))) as found:
+        yield found
+
+
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Iterator[Visit]:
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:

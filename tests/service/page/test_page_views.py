@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,18 +90,7 @@ def test_the_plan_has_the_raw_pose_with_its_arrow_its_error_and_the_walk(visit: 
 
 
 def test_an_error_wider_than_the_place_is_seen_whole(visit: Visit, scene: Scene) -> None:
-    visit.page.evaluate(
-        """() => {
-            const asked = window.fetch;
-            window.fetch = async (...request) => {
-                const answer = await asked(...request);
-                if (!String(request[0]).endsWith("/v1/localize")) return answer;
-                const content = await answer.json();
-                content.results[0].expected_error.position_m = 40;
-                return Response.json(content);
-            };
-        }"""
-    )
+    visit.alter({"expected_error": {"position_m": 40, "rotation_deg": 1}})
     visit.ask(scene.frames.images[0])
     visit.view("plan")
     (circle,) = visit.layout()["shapes"]
@@ -115,9 +105,23 @@ def test_the_corrected_view_moves_the_position_onto_ground_that_can_be_walked(vi
     visit.page.select_option("#method", "nearest")
     visit.ask(outside, inside)
     assert visit.verdicts() == ["outside the map", "located"]
+    row = scene.frames.images.index(outside)
+    x, y, z = scene.frames.poses.centers_m[row]
+    corrected = position_of(visit.fact("Corrected position"))
+    moved_m = float(np.linalg.norm(np.subtract(corrected, (x, y, z))))
+    length = f"{moved_m:.2f} m" if moved_m < 1 else f"{moved_m:.1f} m"
+    assert corrected[1:] == pytest.approx((y, z), abs=0.05), "the ground ends where x is too large"
+    assert visit.fact("Walkable ground") == f"{length} away"
+    verdict = visit.page.locator("#verdict").inner_text()
+    assert f", {length} outside the ground that can be walked on, give or take " in verdict
     visit.view("corrected")
-    assert visit.caption().startswith("Moved ")
+    assert visit.caption().startswith(f"Moved {length} to ")
     traces = visit.traces()
+    names = list(traces)
+    assert names.index("estimated") < names.index(f"corrected, moved {length}"), "drawn over what it may be near to"
+    assert {"looks this way", "not walkable"} <= set(names)
+    (circle,) = visit.layout()["shapes"]
+    assert circle["name"] == "expected error" and circle["showlegend"]
     (moved,) = [trace for name, trace in traces.items() if name.startswith("corrected, moved ")]
     middle = float(np.median(scene.frames.poses.centers_m[:, 0]))
     assert traces["estimated"]["x"][0] > middle
@@ -126,7 +130,34 @@ def test_the_corrected_view_moves_the_position_onto_ground_that_can_be_walked(vi
     visit.page.click("#list li:nth-child(2)")
     within(20, lambda: "nothing had to be corrected" in visit.caption())
     visit.view("numbers")
-    assert visit.fact("Walkable ground") == "it is on it"
+    assert visit.fact("Walkable ground") == "on it"
+    assert visit.fact("Corrected position") == "the same"
+
+
+def position_of(words: str) -> tuple[float, ...]:
+    """Of what the first view says."""
+    return tuple(float(number) for number in re.findall(r"-?[0-9.]+", words.replace("\u2212", "-")))
+
+
+UNSURE = ({"confidence": 0.03}, "located, unsure", "fair", "It is 3 % sure to be within")
+NEARLY = ({"confidence": 0.1}, "located", "good", "It is 10 % sure to be within")
+MEASURED: Any = ({"confidence": None, "expected_error": None, "method": "structure"}, "located", "good")
+MEASURED += ("Taken in toy. It was found on the map's own points.",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "label", "kind", "words"), [UNSURE, NEARLY, MEASURED], ids=["unsure", "nearly", "measured"]
+)
+def test_the_verdict_says_how_sure_it_is(
+    visit: Visit, scene: Scene, fields: dict[str, Any], label: str, kind: str, words: str
+) -> None:
+    visit.alter(fields)
+    visit.ask(outside_and_inside(scene)[1])
+    assert visit.verdicts() == [label]
+    assert visit.page.get_attribute("#verdict .badge", "data-kind") == kind
+    assert words in visit.page.locator("#verdict").inner_text()
+    measured = "not known in numbers: found on the map's own points"
+    assert visit.fact("Confidence").startswith(measured if fields["confidence"] is None else words[6:])
 
 
 def test_what_cannot_be_walked_is_shaded_where_it_lies_on_a_turned_plan(visit: Visit, scene: Scene) -> None:
@@ -187,6 +218,7 @@ def test_what_is_no_photo_of_the_place_says_so(visit: Visit) -> None:
     assert visit.fact("Position") == "none: not localized"
     visit.page.click("#list li:nth-child(2)")
     within(20, lambda: "notes.jpg is not an image" in verdict.inner_text())
+    assert verdict.locator('[data-act="again"]').inner_text() == "Ask again"
     within(20, lambda: visit.page.locator("figure.own").inner_text().startswith("no picture of it"))
     visit.page.click("#list li:nth-child(3)")
     within(20, lambda: "huge.png has 10000x10000 pixels, more than 50,000,000" in verdict.inner_text())
@@ -206,10 +238,14 @@ def test_an_answer_without_a_floor_map_does_not_speak_of_one(visit: Visit, scene
     visit.page.select_option("#floor-map", "none")
     visit.page.click("#tab-numbers")
     visit.ask(scene.frames.images[0])
-    assert visit.fact("Heading") == "on a floor plan only"
+    assert visit.fact("Heading") == "needs a floor plan"
     assert visit.fact("Tilt"), "what is up is known"
     visit.view("plan")
     assert visit.caption() == "No floor map: the walks that mapped the place, from above."
+    wedge = visit.traces()["looks this way"]
+    for name in ("x", "y"):
+        low, high = visit.page.evaluate(f"() => document.querySelector('.plot').layout.{name}axis.range")
+        assert low < min(wedge[name]) and max(wedge[name]) < high, "nothing of it is cut off"
     visit.view("corrected")
     assert visit.caption() == "No floor map was asked for."
 
@@ -222,6 +258,7 @@ def test_without_a_floor_plan_the_walks_are_seen_from_above_and_a_token_is_asked
         visit.page.goto(without_floor)
         for token in ("a wrong token, long", "sixteen-characters"):
             visit.page.wait_for_selector("#token-dialog[open]")
+            assert visit.page.locator("#token-hint.wrong").count() == (token == "sixteen-characters"), "after a wrong one"
             visit.page.fill("#token", token)
             visit.page.click("#token-dialog button")
         visit.page.wait_for_selector("body[data-ready]")

@@ -63,6 +63,7 @@ def test_photos_that_got_no_connection_are_sent_once_there_is_one(visit: Visit, 
     visit.page.context.set_offline(True)
     visit.ask(*scene.frames.images[:2])
     assert visit.verdicts() == ["no connection"] * 2
+    assert visit.page.inner_text('#verdict [data-act="again"]') == "Try again"
     visit.page.context.set_offline(False)
     within(15, lambda: all(verdict in ANSWERED for verdict in visit.verdicts()))
 
