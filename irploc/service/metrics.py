@@ -95,7 +95,7 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Of HTTP; the rest passes. A request that nobody answered, since its client left, has the status 499.
 
-        Its time ends with the last of the answer's content: not with work that comes after it, or what its client still sends.
+        Its time ends with the last of the answer's content: not with work after it, or what its client still sends.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
