@@ -48,11 +48,12 @@ class Pace:
 
     def __init__(self) -> None:
         self._worked_s, self._answered = 0.1, 1.0
+        self._new_s = 0.0  # of work since photos were answered last
 
     @property
     def seconds_each(self) -> float:
         """A weighted mean."""
-        return self._worked_s / self._answered
+        return (self._worked_s + self._new_s) / self._answered
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -61,12 +62,13 @@ class Pace:
         try:
             yield
         finally:
-            self._worked_s += time.perf_counter() - started
+            self._new_s += time.perf_counter() - started
 
     def answered(self, photos: int) -> None:
-        """Photos whose work was counted."""
+        """Photos that are done; what was worked for them counts in full, what came before it less and less."""
         kept = 0.92**photos
-        self._worked_s, self._answered = kept * self._worked_s, kept * self._answered + photos
+        self._worked_s, self._answered = kept * self._worked_s + self._new_s, kept * self._answered + photos
+        self._new_s = 0.0
 
 
 class Batcher:

@@ -124,13 +124,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(hosting: Hosting) -> No
 def test_who_asked_a_quick_method_does_not_wait_for_a_slow_one(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Recording(pause_s=0.05)
     quick, slow = localizer_of(hosting, encoder, "nearest"), localizer_of(hosting, encoder, "ewb:k=2")
-    estimate = slow.estimate
-
-    def slowly(*arguments: Any) -> Any:
-        time.sleep(0.5)
-        return estimate(*arguments)
-
-    monkeypatch.setattr(slow, "estimate", slowly)
+    monkeypatch.setattr(slow, "estimate", taking(slow, 0.5))
 
     async def ask() -> tuple[list[str], str]:
         order: list[str] = []
@@ -159,15 +153,14 @@ def test_a_slow_method_has_turns_between_which_others_are_answered_and_those_who
     monkeypatch.setattr(answering, "_TURN_S", 0.05)
     encoder = Recording()
     quick, slow = localizer_of(hosting, encoder, "nearest"), localizer_of(hosting, encoder, "ewb:k=2")
-    estimate, estimated = slow.estimate, 0
+    estimate, estimated = taking(slow, 0.1), 0
 
-    def slowly(*arguments: Any) -> Any:
+    def counted(*arguments: Any) -> Any:
         nonlocal estimated
         estimated += len(arguments[0])
-        time.sleep(0.1 * len(arguments[0]))
         return estimate(*arguments)
 
-    monkeypatch.setattr(slow, "estimate", slowly)
+    monkeypatch.setattr(slow, "estimate", counted)
 
     async def ask() -> tuple[float, int]:
         async with running(Limits(batch_wait_ms=500)) as batcher:

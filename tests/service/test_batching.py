@@ -14,8 +14,9 @@ from tiny_service import photo_bytes, sent, within
 
 from irploc.errors import IrplocError
 from irploc.localizer.localization import Localization
+from irploc.service import batching
 from irploc.service.answering import Asked
-from irploc.service.batching import Batcher
+from irploc.service.batching import Batcher, Pace
 from irploc.service.hosting import Hosting
 from irploc.service.options import Limits
 from irploc.service.problems import Problem
@@ -143,6 +144,21 @@ def test_beyond_the_queue_there_is_no_room_and_the_time_to_come_back_grows_with_
     (problem,) = within(10, ask())
     assert (problem.status, problem.code) == (429, "too_busy")
     assert int(problem.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("photos", [1, 8])
+def test_the_pace_counts_encoding_and_every_turn_of_the_methods(photos: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(batching.time, "perf_counter", lambda: now_s)
+    pace = Pace()
+    for _ in range(100):
+        for taken_s in (0.2, 0.4):  # encoding, and a turn that answers nobody
+            with pace.at_work():
+                now_s += taken_s * photos
+        with pace.at_work():  # photos are answered before the turn is over
+            now_s += 0.4 * photos
+            pace.answered(photos)
+    assert pace.seconds_each == pytest.approx(1.0, rel=0.25 if photos > 1 else 0.1)
 
 
 def test_who_gives_up_leaves_the_queue_and_is_not_encoded(hosting: Hosting) -> None:
